@@ -1,0 +1,131 @@
+"""JSON as the tokens carry it: written compactly, read strictly (RFC 8259 and I-JSON, RFC 7493).
+
+Session data goes in and comes out unchanged or not at all; whatever two parsers could read differently is
+refused: duplicate names, NaN, numbers beyond a float, lone surrogates, depth beyond ``MAX_DEPTH``.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["JSON", "MAX_DEPTH", "decode_object", "encode", "explain_unstorable"]
+
+JSON = str | int | float | bool | None | list[Any] | dict[str, Any]
+
+MAX_DEPTH = 100
+MAX_NODES = 20_000  # far more than a cookie holds; bounds the walk over a structure that contains itself
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("duplicate name in a JSON object")
+    return result
+
+
+def _finite(literal: str) -> float:
+    value = float(literal)
+    if math.isinf(value):
+        raise ValueError("number out of range")
+    return value
+
+
+def _no_constant(literal: str) -> None:
+    raise ValueError(f"{literal} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique_names, parse_float=_finite, parse_constant=_no_constant)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def encode(value: object) -> bytes:
+    """Compact UTF-8 JSON. Raises TypeError, ValueError or RecursionError; `explain_unstorable` says which part."""
+    return _ENCODER.encode(value).encode()
+
+
+def decode_object(data: bytes) -> dict[str, Any]:
+    """Reads a JSON object strictly. Raises ValueError for everything else, never anything else."""
+    try:
+        text = data.decode()
+        value = _DECODER.decode(text)
+        if "\\u" in text:
+            encode(value)  # an escaped lone surrogate has no UTF-8 form
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if type(value) is not dict:
+        raise ValueError("not a JSON object")
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise ValueError("nested too deeply")
+    return value
+
+
+def _depth(value: object) -> int:
+    deepest, level = 0, [value]
+    while level:
+        deepest += 1
+        level = [child for item in level for child in _children(item)]
+    return deepest
+
+
+def _children(value: object) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def explain_unstorable(value: object) -> str | None:
+    """Why this value would not come back from a token as it is, or None where it would."""
+    for count, (item, depth) in enumerate(_walk(value)):
+        if depth > MAX_DEPTH:
+            return f"it is nested deeper than {MAX_DEPTH} levels or contains itself"
+        if count > MAX_NODES:
+            return "it has too many parts for a cookie"
+        fault = _fault(item)
+        if fault:
+            return fault
+    return None
+
+
+def _walk(value: object) -> Iterator[tuple[object, int]]:
+    stack = [(value, 1)]
+    while stack:
+        item, depth = stack.pop()
+        yield item, depth
+        if isinstance(item, dict):
+            stack.extend((key, depth) for key in item if not isinstance(key, str) or not key.isascii())
+        stack.extend((child, depth + 1) for child in _children(item))
+
+
+def _fault(item: object) -> str | None:
+    if item is None or isinstance(item, bool):
+        return None
+    if isinstance(item, str):
+        return None if _is_unicode(item) else "its text has a lone surrogate, which has no UTF-8 form"
+    if isinstance(item, int):
+        return None if _has_digits(item) else "its number has too many digits"
+    if isinstance(item, float):
+        return None if math.isfinite(item) else "NaN and Infinity are not JSON"
+    if isinstance(item, dict):
+        wrong = next((key for key in item if not isinstance(key, str)), None)
+        return None if wrong is None and None not in item else f"JSON names are text, not {type(wrong).__name__}"
+    if isinstance(item, list):
+        return None
+    kind = type(item).__name__
+    return f"{kind} is not JSON (str, int, float, bool, None, list, dict); store a text form of it"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _has_digits(number: int) -> bool:
+    try:
+        int.__repr__(number)
+    except ValueError:
+        return False
+    return True

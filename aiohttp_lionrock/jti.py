@@ -1,0 +1,181 @@
+"""Who honours the ids of tokens: nobody (`Stateless`), the application (`CallbackJti`), or a storage (`records`).
+
+The manager asks an authority twice for each request: `judge` for a token that came in, `issue` for the
+tokens that go out.
+"""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from .config import JtiConfig, JtiEvent, SessionConfig, TokenPolicy
+from .errors import ConfigError, LionRockError, StorageUnavailable, TokenClaimError, TokenRevoked
+from .keys import KeyRing
+from .log import logger
+from .session import Session
+from .storage import JtiRecord, is_storable_text
+from .tokens import MAX_ID
+
+__all__ = ["CallbackJti", "Grant", "Issued", "JtiAuthority", "Origin", "Stateless", "Write"]
+
+
+@dataclass(slots=True)
+class Origin:
+    """What `load` learned about a session, kept for `save`."""
+
+    keys: KeyRing
+    env: Mapping[str, str] | None
+    subject: str | None = None
+    refreshed: bool = False
+    refresh_jti: str | None = None
+    record: JtiRecord | None = None
+    unrecorded: bool = False  # accepted without a jti, while ``jti.require`` is false
+    stale: tuple[TokenPolicy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The ids that the tokens of one response carry. ``refresh_iat`` None means now."""
+
+    access_jti: str | None = None
+    refresh_jti: str | None = None
+    refresh_iat: int | None = None
+
+    def jti(self, policy: TokenPolicy) -> str | None:
+        return self.access_jti if policy.use == "access" else self.refresh_jti
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """One signed token that fits its cookie."""
+
+    policy: TokenPolicy
+    token: str
+    claims: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One response's worth of tokens: for whom, when, which, and how they are made."""
+
+    session: Session
+    origin: Origin
+    now: int
+    modified: bool
+    policies: tuple[TokenPolicy, ...]
+    claims: Callable[[TokenPolicy, Grant], dict[str, Any]]
+    sign: Callable[[Grant], list[Issued]]
+
+
+class JtiAuthority(ABC):
+    """Judges the ids of tokens that come in, and names those of tokens that go out."""
+
+    def __init__(self, config: SessionConfig) -> None:
+        self._config = config
+
+    @abstractmethod
+    async def judge(
+        self, session: Session, claims: Mapping[str, Any], policy: TokenPolicy, origin: Origin, now: int
+    ) -> None:
+        """Raises a TokenError where the token's id is not honoured, StorageUnavailable where nobody can tell."""
+
+    @abstractmethod
+    async def issue(self, write: Write) -> list[Issued]:
+        """Signed tokens, recorded. Raises TokenRevoked where the session was ended meanwhile."""
+
+    async def end(self, sid: str) -> bool:
+        """Revokes a session; True for the one caller that did."""
+        return False
+
+    def forget(self, sid: str | None = None) -> None:
+        """Drops what this process trusts without asking: of one session, or of all."""
+
+    async def aclose(self) -> None:
+        """Gives back what the authority holds."""
+
+
+class Stateless(JtiAuthority):
+    """No ids at all: a token is good until it expires."""
+
+    async def judge(
+        self, session: Session, claims: Mapping[str, Any], policy: TokenPolicy, origin: Origin, now: int
+    ) -> None:
+        return
+
+    async def issue(self, write: Write) -> list[Issued]:
+        return write.sign(Grant())
+
+
+class CallbackJti(JtiAuthority):
+    """The application's own callbacks, one fresh id for each token."""
+
+    def __init__(self, config: SessionConfig, jti: JtiConfig) -> None:
+        super().__init__(config)
+        self._jti = jti
+
+    async def judge(
+        self, session: Session, claims: Mapping[str, Any], policy: TokenPolicy, origin: Origin, now: int
+    ) -> None:
+        if not policy.covered:
+            return
+        jti = presented_jti(claims, require=self._jti.require)
+        if jti is None or self._jti.verify is None:
+            return
+        event = JtiEvent(jti, session, policy.use, int(claims["exp"]), claims, self._config, origin.env)
+        honoured = await call_back("verify", self._jti.verify, event)
+        if not isinstance(honoured, bool):
+            logger.error("jti.verify returned %s, not a bool: the token is refused", type(honoured).__name__)
+        if honoured is not True:
+            raise TokenRevoked("jti is invalid or revoked")
+
+    async def issue(self, write: Write) -> list[Issued]:
+        ids = {
+            policy.use: await new_jti(self._config, self._jti, policy, write)
+            for policy in write.policies
+            if policy.covered
+        }
+        issued = write.sign(Grant(ids.get("access"), ids.get("refresh")))
+        for token in issued:
+            if self._jti.persist is not None and token.policy.covered:
+                event = _event(self._config, token.policy, write, token.claims)
+                await call_back("persist", self._jti.persist, event)
+        return issued
+
+
+def presented_jti(claims: Mapping[str, Any], *, require: bool) -> str | None:
+    """The jti of a covered token; None where it has none and none is required. Raises TokenClaimError."""
+    jti = claims.get("jti")
+    if isinstance(jti, str) and 0 < len(jti) <= MAX_ID:
+        return jti
+    if jti in (None, "") and not require:
+        return None
+    raise TokenClaimError("token has no jti" if jti in (None, "") else "token jti is no text of a sensible length")
+
+
+async def new_jti(config: SessionConfig, jti: JtiConfig, policy: TokenPolicy, write: Write) -> str:
+    """A fresh id: a UUID, or what ``jti.generate`` makes. Raises ConfigError where that is no usable text."""
+    if jti.generate is None:
+        return str(uuid4())
+    made = await call_back("generate", jti.generate, _event(config, policy, write, write.claims(policy, Grant())))
+    if not is_storable_text(made) or not 0 < len(made) <= MAX_ID:
+        raise ConfigError(f"jti.generate must return text of 1 to {MAX_ID} characters, it returned {made!r:.60}")
+    return str(made)
+
+
+def _event(config: SessionConfig, policy: TokenPolicy, write: Write, claims: Mapping[str, Any]) -> JtiEvent:
+    return JtiEvent(claims.get("jti"), write.session, policy.use, claims["exp"], claims, config, write.origin.env)
+
+
+async def call_back(name: str, callback: Callable[[JtiEvent], Any], event: JtiEvent) -> Any:
+    """Runs a callback, plain or async. What it raises means that the application's store cannot answer."""
+    try:
+        answer = callback(event)
+        return await answer if inspect.isawaitable(answer) else answer
+    except LionRockError:
+        raise
+    except Exception as exc:
+        logger.exception("jti.%s failed", name)
+        raise StorageUnavailable(f"jti.{name} failed") from exc

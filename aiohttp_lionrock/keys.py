@@ -1,0 +1,92 @@
+"""KeyRing: which secret signs and which verify, in the order that the wire contract gives."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Self
+
+from jwt.algorithms import HMACAlgorithm
+from jwt.exceptions import InvalidKeyError
+
+from .config import ALGORITHMS, SessionConfig
+from .errors import ConfigError
+
+__all__ = ["CURRENT", "HMAC", "PREVIOUS", "KeyRing"]
+
+CURRENT = "SESSION_SECRET"
+PREVIOUS = "SESSION_SECRET_PREVIOUS"
+
+HMAC = {
+    "HS256": HMACAlgorithm(HMACAlgorithm.SHA256),
+    "HS384": HMACAlgorithm(HMACAlgorithm.SHA384),
+    "HS512": HMACAlgorithm(HMACAlgorithm.SHA512),
+}
+
+Environment = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """Prepared keys: ``signing`` makes every new token, ``verifying`` are tried in order, that one first."""
+
+    signing: bytes = field(repr=False)
+    verifying: tuple[bytes, ...] = field(repr=False)
+
+    @classmethod
+    def find(cls, config: SessionConfig, process_env: Environment, request_env: Environment) -> Self | None:
+        """The ring for one environment, or None where there is no current secret at all.
+
+        Raises ConfigError where a secret in use is too weak or no secret; it names where that one came from.
+        """
+        current = next(_current(config, process_env, request_env), None)
+        if current is None:
+            return None
+        in_use = [current, *_previous(config, process_env, request_env)]
+        faults = [f"{source} {fault}" for source, secret in in_use for fault in _weaknesses(secret, config)]
+        if faults:
+            raise ConfigError(faults)
+        keys = tuple(dict.fromkeys(secret.encode() for _, secret in in_use))
+        return cls(signing=keys[0], verifying=keys)
+
+
+Sourced = tuple[str, str]
+
+
+def _current(config: SessionConfig, process_env: Environment, request_env: Environment) -> Iterator[Sourced]:
+    yield from _named(f"{CURRENT} of the request's environment", request_env.get(CURRENT))
+    yield from _named(CURRENT, process_env.get(CURRENT))
+    yield from _named("secret", config.secret)
+    yield from _named("secrets", config.secrets)
+
+
+def _previous(config: SessionConfig, process_env: Environment, request_env: Environment) -> Iterator[Sourced]:
+    yield from _named(f"{PREVIOUS} of the request's environment", request_env.get(PREVIOUS))
+    yield from _named(PREVIOUS, process_env.get(PREVIOUS))
+    yield from _named("previous_secret", config.previous_secret)
+    yield from _named("previous_secrets", config.previous_secrets)
+    yield from islice(_named("secrets", config.secrets), 1, None)
+
+
+def _named(source: str, value: str | Sequence[str] | None) -> Iterator[Sourced]:
+    """Each secret with the name of where it stands; an empty one is none."""
+    if isinstance(value, str):
+        value = [value]
+    return ((source, secret) for secret in value or () if secret)
+
+
+def _weaknesses(secret: str, config: SessionConfig) -> Iterator[str]:
+    try:
+        raw = secret.encode()
+        HMAC[config.algorithm].prepare_key(raw)
+    except UnicodeEncodeError:
+        yield "is not valid text: it must encode as UTF-8"
+        return
+    except InvalidKeyError:
+        yield "is a PEM, SSH or JWK key, not a secret: give random text, for example `openssl rand -base64 48`"
+        return
+    floor = config.secret_floor
+    if len(raw) < floor:
+        yield f"must be at least {floor} bytes, it has {len(raw)}: for example `openssl rand -base64 {floor}`"
+    lowered = floor < ALGORITHMS[config.algorithm]
+    if not lowered and (not secret.strip() or len(set(secret)) == 1):
+        yield "is blank or one character repeated: give random text, for example `openssl rand -base64 48`"

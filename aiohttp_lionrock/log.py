@@ -1,0 +1,7 @@
+"""The one logger of the library. No token, secret or session data is ever logged."""
+
+import logging
+
+__all__ = ["logger"]
+
+logger = logging.getLogger("aiohttp_lionrock")

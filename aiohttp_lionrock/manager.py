@@ -1,0 +1,325 @@
+"""SessionManager: cookies in -> Session -> cookies out. Framework-free.
+
+`load` judges what came in, `save` makes what goes out; between them the session only remembers. Ids are the
+business of a `JtiAuthority`.
+"""
+
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from .config import JtiEvent, SessionConfig, TokenPolicy
+from .cookies import CookieChange
+from .errors import ConfigError, TokenClaimError, TokenError, TokenExpired, TokenReused, TokenRevoked
+from .jti import CallbackJti, Issued, JtiAuthority, Origin, Stateless
+from .keys import CURRENT, PREVIOUS, KeyRing
+from .log import logger
+from .mint import TokenMint
+from .records import RecordJti, StorageGate
+from .registry import open_storage
+from .session import Session, subject_text
+from .storage import Clock, JtiRecord, JtiStorage
+from .tokens import TokenCodec
+
+__all__ = ["SessionManager"]
+
+MAX_CANDIDATES = 4  # cookies of one name that are tried
+MAX_TENANTS = 1000
+PURGE_BATCH = 1000
+
+Cookies = Mapping[str, str | Sequence[str]]
+ReuseListener = Callable[[JtiEvent], Awaitable[None]]
+
+
+class SessionManager:
+    """Loads and saves sessions under one configuration. Raises ConfigError where a secret or setting is wrong.
+
+    ``storage`` takes precedence over ``config.storage``. ``on_reuse`` is a list of coroutine functions; each
+    is given a JtiEvent when a refresh token that was rotated away comes back and its session is revoked.
+    """
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        storage: JtiStorage | str | None = None,
+        *,
+        clock: Clock = time.time,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.config = config if storage is None else _with_storage(config, storage)
+        self.on_reuse: list[ReuseListener] = []
+        self._clock = clock
+        self._environ = environ
+        self._codec = TokenCodec(self.config)
+        self._mint = TokenMint(self.config, self._codec)
+        self._policies = tuple(policy for policy in (self.config.access, self.config.refresh) if policy)
+        self._gate = self._make_gate()
+        self._authority = self._make_authority()
+        self._keys = KeyRing.find(self.config, environ, {})
+        self._tenant_keys: dict[tuple[str | None, str | None], KeyRing] = {}
+
+    @property
+    def storage(self) -> JtiStorage | None:
+        """The storage behind jti records, or None."""
+        return self._gate.storage if self._gate else None
+
+    @property
+    def cookie_names(self) -> tuple[str, ...]:
+        """The cookies that `load` reads and `save` writes."""
+        return tuple(policy.name for policy in self._policies)
+
+    async def open(self) -> None:
+        """Opens the storage. Raises StorageUnavailable; a later call of `load` or `save` tries again."""
+        if self._gate:
+            await self._gate(self._gate.storage.ping)
+
+    async def aclose(self) -> None:
+        """Ends background repairs and closes the storage."""
+        await self._authority.aclose()
+        if self._gate:
+            await self._gate.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def require_secret(self) -> None:
+        """Raises ConfigError where neither the process environment nor the settings hold a secret."""
+        if self._keys is None:
+            raise ConfigError(
+                f"no secret: set {CURRENT} in the environment (`openssl rand -base64 48` makes one), or secret"
+            )
+
+    async def load(self, cookies: Cookies, env: Mapping[str, str] | None = None) -> Session:
+        """The session that these raw cookies stand for; a new one, with ``rejected`` set, where they are refused.
+
+        ``env`` is the request's own environment, for tenants with secrets of their own. Raises
+        StorageUnavailable where the storage cannot answer, ConfigError where no good secret is found.
+        """
+        origin = Origin(self._keys_for(env), env)
+        access, refresh = self.config.access, self.config.refresh
+        access_tokens = _candidates(cookies, access.name)
+        refresh_tokens = _candidates(cookies, refresh.name) if refresh else []
+        if not access_tokens and not refresh_tokens:
+            return self._new(origin)
+        blamed = access
+        try:
+            if access_tokens:
+                try:
+                    return await self._read(access_tokens, access, origin)
+                except TokenExpired:
+                    if refresh is None:
+                        raise
+                    if not refresh_tokens:
+                        return self._new(origin)
+            assert refresh is not None
+            blamed = refresh
+            return await self._read(refresh_tokens, refresh, origin)
+        except TokenError as fault:
+            return self._new(self._refused(fault, blamed, cookies, origin), fault)
+
+    async def save(self, session: Session) -> list[CookieChange]:
+        """The cookies that the response is to carry. Nothing is stored where the data cannot be kept.
+
+        Raises SessionDataError naming the key, or StorageUnavailable; the client's cookies then stay as they are.
+        """
+        origin = session._origin or Origin(self._keys_for(None), None)
+        modified = session._is_modified()
+        if session._dropped and not modified:
+            return await self._end(session)
+        if not self._must_write(session, origin, modified):
+            return self._deletions(origin.stale)
+        session._check_data()
+        try:
+            issued = await self._authority.issue(self._mint.write(session, origin, self._now(), modified))
+        except TokenRevoked as fault:
+            session._rejected = fault
+            return self._deletions(self._policies)
+        self._remember(session, origin, issued)
+        return [CookieChange(token.policy.name, token.token, token.policy.cookie) for token in issued]
+
+    async def revoke(self, sid: str) -> bool:
+        """Ends the session of this sid; True for the one caller that did. Needs a storage (else ConfigError)."""
+        self._records()
+        return await self._authority.end(sid)
+
+    async def revoke_subject(self, subject: object, keep: str | None = None) -> int:
+        """Ends every session of a subject (``session["sub"]``) but the sid ``keep``; returns how many."""
+        storage, gate = self._records()
+        self._authority.forget()
+        return await gate(storage.delete_subject, _subject(subject), keep)
+
+    async def sessions(self, subject: object) -> list[JtiRecord]:
+        """The live sessions of a subject, newest first. Needs a storage."""
+        storage, gate = self._records()
+        return await gate(storage.list_subject, _subject(subject))
+
+    async def purge(self) -> int:
+        """Removes all expired records, in small steps; returns how many. Needs a storage."""
+        storage, gate = self._records()
+        total = 0
+        while True:
+            removed = await gate(storage.purge, self._clock(), PURGE_BATCH)
+            total += removed
+            if removed < PURGE_BATCH:
+                return total
+
+    def _make_gate(self) -> StorageGate | None:
+        storage = self.config.storage
+        if storage is None:
+            return None
+        if isinstance(storage, str):
+            storage = open_storage(storage)
+        return StorageGate(storage, self.config.storage_timeout)
+
+    def _make_authority(self) -> JtiAuthority:
+        jti = self.config.jti_policy
+        if jti is None:
+            return Stateless(self.config)
+        return RecordJti(self.config, jti, self._gate) if self._gate else CallbackJti(self.config, jti)
+
+    def _records(self) -> tuple[JtiStorage, StorageGate]:
+        if self._gate is None:
+            raise ConfigError("sessions can be revoked and listed only with a storage: set storage, for example sqlite")
+        return self._gate.storage, self._gate
+
+    def _keys_for(self, env: Mapping[str, str] | None) -> KeyRing:
+        if env and (env.get(CURRENT) or env.get(PREVIOUS)):
+            return self._tenant_ring(env)
+        self.require_secret()
+        assert self._keys is not None
+        return self._keys
+
+    def _tenant_ring(self, env: Mapping[str, str]) -> KeyRing:
+        key = (env.get(CURRENT), env.get(PREVIOUS))
+        ring = self._tenant_keys.get(key)
+        if ring is None:
+            ring = KeyRing.find(self.config, self._environ, env)
+            if ring is None:
+                raise ConfigError(f"no secret: {CURRENT} is neither in the request's environment nor in the process's")
+            if len(self._tenant_keys) >= MAX_TENANTS:
+                del self._tenant_keys[next(iter(self._tenant_keys))]
+            self._tenant_keys[key] = ring
+        return ring
+
+    def _new(self, origin: Origin, fault: TokenError | None = None) -> Session:
+        session = Session(rejected=fault)
+        session._origin = origin
+        return session
+
+    async def _read(self, tokens: list[str], policy: TokenPolicy, origin: Origin) -> Session:
+        """The session of the first token that is honoured. Raises the gravest fault where none is."""
+        faults: list[TokenError] = []
+        for token in tokens:
+            try:
+                return await self._read_one(token, policy, origin)
+            except TokenError as fault:
+                faults.append(fault)
+        raise min(faults, key=_gravity)
+
+    async def _read_one(self, token: str, policy: TokenPolicy, origin: Origin) -> Session:
+        now = self._now()
+        claims = self._codec.verify(token, origin.keys, policy, now)
+        session = Session._from_claims(claims)
+        self._check_age(session, claims, now)
+        try:
+            await self._authority.judge(session, claims, policy, origin, now)
+        except TokenReused:
+            await self._stop_reuse(session, claims, policy, origin)
+            raise
+        origin.refreshed = policy.use == "refresh"
+        origin.subject = session.subject
+        session._origin = origin
+        return session
+
+    def _check_age(self, session: Session, claims: Mapping[str, Any], now: int) -> None:
+        if self.config.max_lifetime is None:
+            return
+        began = claims.get("orig_iat", claims.get("iat", now))
+        if isinstance(began, bool) or not isinstance(began, int | float):
+            raise TokenClaimError("token orig_iat is no number of seconds")
+        if began + self.config.max_lifetime <= now:
+            raise TokenExpired("session has reached its max_lifetime")
+        session.created_at = int(began)
+
+    async def _stop_reuse(
+        self, session: Session, claims: Mapping[str, Any], policy: TokenPolicy, origin: Origin
+    ) -> None:
+        logger.warning("a refresh token of session %s was used again: the session is revoked", session.sid)
+        if not await self._authority.end(session.sid):
+            return
+        event = JtiEvent(claims["jti"], session, policy.use, int(claims["exp"]), claims, self.config, origin.env)
+        for listener in self.on_reuse:
+            try:
+                await listener(event)
+            except Exception:
+                logger.exception("an on_reuse listener failed")
+
+    def _refused(self, fault: TokenError, blamed: TokenPolicy, cookies: Cookies, origin: Origin) -> Origin:
+        if isinstance(fault, TokenRevoked):
+            stale = self._policies
+        elif blamed.use == "access":
+            stale = (blamed,)
+        else:
+            stale = tuple(policy for policy in self._policies if cookies.get(policy.name))
+        return Origin(origin.keys, origin.env, stale=stale)
+
+    def _must_write(self, session: Session, origin: Origin, modified: bool) -> bool:
+        if modified or self.config.resave:
+            return True
+        if session.is_new:
+            return self.config.save_uninitialized
+        return origin.refreshed or session._ended_sid is not None or bool(session._labels)
+
+    async def _end(self, session: Session) -> list[CookieChange]:
+        if session._ended_sid is not None:
+            await self._authority.end(session._ended_sid)
+        return self._deletions(self._policies)
+
+    def _remember(self, session: Session, origin: Origin, issued: list[Issued]) -> None:
+        session._written(max(token.claims["exp"] for token in issued))
+        if self.config.max_lifetime is not None:
+            session.created_at = issued[0].claims["orig_iat"]
+        session._origin = Origin(origin.keys, origin.env, session.subject)
+
+    def _deletions(self, policies: Sequence[TokenPolicy]) -> list[CookieChange]:
+        return [CookieChange(policy.name, None, replace(policy.cookie, max_age=0)) for policy in policies]
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+
+def _with_storage(config: SessionConfig, storage: JtiStorage | str) -> SessionConfig:
+    return replace(config, storage=storage)
+
+
+def _candidates(cookies: Cookies, name: str) -> list[str]:
+    """The values to try, in the order of the wire contract: the first one, then the others, last first."""
+    values = cookies.get(name)
+    if not values:
+        return []
+    if isinstance(values, str):
+        return [values]
+    first, *others = values
+    tried = dict.fromkeys(value for value in [first, *reversed(others)] if value)
+    return list(tried)[:MAX_CANDIDATES]
+
+
+def _gravity(fault: TokenError) -> int:
+    """Revoked is never refreshed; expired may be; anything else is only junk beside those."""
+    return 0 if isinstance(fault, TokenRevoked) else 1 if isinstance(fault, TokenExpired) else 2
+
+
+def _subject(value: object) -> str:
+    subject = subject_text(value)
+    if subject is None:
+        raise ValueError("a subject is needed: the value of session['sub']")
+    return subject

@@ -1,0 +1,269 @@
+"""RecordJti: ids honoured by a `JtiRecord` in a storage. Refresh, write, logout and revoke-all meet here.
+
+Every change of a record is one compare-and-set, judged by its own result. Tokens are signed before the
+record is changed, so that data which does not fit costs nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, ParamSpec, TypeVar
+
+from .config import JtiConfig, SessionConfig, TokenPolicy
+from .errors import DuplicateRecord, SessionDataError, StorageUnavailable, TokenExpired, TokenReused, TokenRevoked
+from .jti import Grant, Issued, JtiAuthority, Origin, Write, new_jti, presented_jti
+from .repairs import Repairs
+from .session import Session
+from .storage import MAX_TEXT, JtiRecord, JtiStorage, is_storable_text
+
+__all__ = ["RecordJti", "StorageGate"]
+
+MAX_ATTEMPTS = 100
+MAX_TRUSTED = 10_000
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class StorageGate:
+    """The way to a storage: opens it at the first call, and holds every call to the deadline (seconds)."""
+
+    def __init__(self, storage: JtiStorage, timeout: float) -> None:
+        self.storage = storage
+        self._timeout = timeout
+        self._opened = False
+
+    async def __call__(self, method: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            async with asyncio.timeout(self._timeout):
+                if not self._opened:
+                    await self.storage.open()
+                    self._opened = True
+                return await method(*args, **kwargs)
+        except TimeoutError as exc:
+            raise StorageUnavailable(f"the storage did not answer within {self._timeout} s") from exc
+
+    async def aclose(self) -> None:
+        self._opened = False
+        await self.storage.aclose()
+
+
+class RecordJti(JtiAuthority):
+    """Honours the ids of a session's record, and keeps the record in step with the tokens issued."""
+
+    def __init__(self, config: SessionConfig, jti: JtiConfig, gate: StorageGate) -> None:
+        super().__init__(config)
+        self._jti = jti
+        self._gate = gate
+        self._storage = gate.storage
+        self._repairs = Repairs()
+        self._trusted: dict[tuple[str, str], float] = {}
+
+    async def judge(
+        self, session: Session, claims: Mapping[str, Any], policy: TokenPolicy, origin: Origin, now: int
+    ) -> None:
+        jti = presented_jti(claims, require=self._jti.require) if policy.covered else None
+        origin.unrecorded = jti is None and not self._jti.require
+        if policy.use == "access" and (jti is None or self._is_trusted(session.sid, jti, now)):
+            return
+        record = await self._gate(self._storage.get, session.sid)
+        if record is None:
+            self._refuse_absent(claims, origin, now)
+        elif jti is not None:
+            self._check_jti(record, jti, policy, now)
+        origin.record = record
+        origin.refresh_jti = jti if policy.use == "refresh" else None
+
+    async def issue(self, write: Write) -> list[Issued]:
+        session, origin = write.session, write.origin
+        if session.is_new or session._ended_sid is not None:
+            return await self._start(write)
+        if origin.unrecorded and origin.record is None:
+            try:
+                return await self._start(write)
+            except DuplicateRecord:
+                pass  # another request recorded it first
+        return await self._continue(write)
+
+    async def end(self, sid: str) -> bool:
+        self.forget(sid)
+        return await self._gate(self._storage.delete, sid)
+
+    def forget(self, sid: str | None = None) -> None:
+        for key in [key for key in self._trusted if sid in (None, key[0])]:
+            del self._trusted[key]
+
+    async def aclose(self) -> None:
+        await self._repairs.aclose()
+
+    def _is_trusted(self, sid: str, jti: str, now: int) -> bool:
+        return self._trusted.get((sid, jti), 0) > now
+
+    def _refuse_absent(self, claims: Mapping[str, Any], origin: Origin, now: int) -> None:
+        if origin.unrecorded:
+            return
+        if claims["exp"] <= now:  # inside the clock tolerance, where the record has expired as well
+            raise TokenExpired("token has expired")
+        raise TokenRevoked("session was ended")
+
+    def _check_jti(self, record: JtiRecord, jti: str, policy: TokenPolicy, now: int) -> None:
+        if policy.use == "access":
+            if jti != record.access_jti:
+                raise TokenRevoked("jti is not the session's")
+            self._trust(record.sid, jti, now)
+        elif jti != record.refresh_jti and not (jti == record.previous_jti and self._answers_previous(record, now)):
+            raise TokenReused("refresh token was used before")
+
+    def _trust(self, sid: str, jti: str, now: int) -> None:
+        if self._jti.cache_ttl:
+            if len(self._trusted) >= MAX_TRUSTED:
+                del self._trusted[next(iter(self._trusted))]
+            self._trusted[sid, jti] = now + self._jti.cache_ttl
+
+    def _answers_previous(self, record: JtiRecord, now: int) -> bool:
+        """Whether the refresh token before the current one still gets its successor.
+
+        ``rotated_at`` None marks a rotation that may never have reached the client (see `_settle_rotation`).
+        """
+        if record.rotated_at is None or record.refresh_jti in self._repairs:
+            return True
+        return self._jti.reuse_leeway > 0 and now - record.rotated_at <= self._jti.reuse_leeway
+
+    async def _start(self, write: Write) -> list[Issued]:
+        """Records a sid that was made in this request, then ends the one it takes over from."""
+        session = write.session
+        grant = Grant(
+            access_jti=await self._jti_for("access", write), refresh_jti=await self._jti_for("refresh", write)
+        )
+        issued = write.sign(grant)
+        record = JtiRecord(
+            sid=session.sid,
+            version=1,
+            expires_at=_latest_exp(issued),
+            created_at=write.now,
+            access_jti=grant.access_jti,
+            refresh_jti=grant.refresh_jti,
+            subject=_subject(session),
+            metadata=_metadata({}, session),
+        )
+        try:
+            await self._gate(self._storage.insert, record)
+            await self._leave_old(write)
+        except (StorageUnavailable, TokenRevoked, asyncio.CancelledError):
+            self._repairs.add(session.sid, lambda: self._undo_start(record.sid))
+            raise
+        return issued
+
+    async def _leave_old(self, write: Write) -> None:
+        old = write.session._ended_sid
+        if old is None or await self.end(old):
+            return
+        # Somebody ended the session while the handler ran. Data that it carries over must not outlive that,
+        # unless a login gave the session another user.
+        origin, session = write.origin, write.session
+        if session._carried and not origin.unrecorded and origin.subject == session.subject:
+            raise TokenRevoked("session was ended while it was renewed")
+
+    async def _undo_start(self, sid: str) -> bool:
+        await self._gate(self._storage.delete, sid)
+        return True
+
+    async def _continue(self, write: Write) -> list[Issued]:
+        record, is_fresh = write.origin.record, False
+        for _ in range(MAX_ATTEMPTS):
+            if record is None:
+                record, is_fresh = await self._gate(self._storage.get, write.session.sid), True
+            if record is None:
+                raise TokenRevoked("session was ended while the request was handled")
+            issued, successor = await self._propose(record, write)
+            if successor == record and is_fresh:
+                return issued
+            if successor != record and await self._replace(successor, record):
+                return issued
+            record = None
+        raise StorageUnavailable("the session's record changes faster than it can be written")
+
+    async def _propose(self, record: JtiRecord, write: Write) -> tuple[list[Issued], JtiRecord]:
+        """The tokens for this response, and the record as it is to be once they are out."""
+        origin, session = write.origin, write.session
+        refresh_iat = None
+        successor = record
+        if origin.refreshed and self._config.rotate and self._covers_refresh():
+            if record.refresh_jti == origin.refresh_jti:
+                successor = replace(
+                    record,
+                    refresh_jti=await self._jti_for("refresh", write),
+                    previous_jti=record.refresh_jti,
+                    rotated_at=write.now,
+                )
+            elif not write.modified:
+                refresh_iat = record.rotated_at
+        grant = Grant(
+            access_jti=record.access_jti or await self._jti_for("access", write),
+            refresh_jti=successor.refresh_jti or await self._jti_for("refresh", write),
+            refresh_iat=refresh_iat,
+        )
+        issued = write.sign(grant)
+        successor = replace(
+            successor,
+            access_jti=grant.access_jti,
+            refresh_jti=grant.refresh_jti,
+            expires_at=max(record.expires_at, _latest_exp(issued)),
+            subject=_subject(session),
+            metadata=_metadata(record.metadata, session),
+        )
+        return issued, successor
+
+    async def _replace(self, successor: JtiRecord, record: JtiRecord) -> bool:
+        try:
+            return await self._put(successor, record)
+        except (StorageUnavailable, asyncio.CancelledError):
+            jti = successor.refresh_jti
+            if jti is not None and jti != record.refresh_jti:
+                self._repairs.add(jti, lambda: self._settle_rotation(record, jti))
+            raise
+
+    async def _settle_rotation(self, record: JtiRecord, successor_jti: str) -> bool:
+        """Marks a rotation of unknown outcome as undelivered, so that its client is never taken for a thief.
+
+        True when nothing is left to do; False to try again.
+        """
+        found = await self._gate(self._storage.get, record.sid)
+        if found is None:
+            return True
+        if found.refresh_jti == successor_jti:
+            return found.rotated_at is None or await self._put(replace(found, rotated_at=None), found)
+        if found.version > record.version:
+            return True
+        return await self._put(found, found)  # the lost write can no longer meet the version it expects
+
+    async def _put(self, successor: JtiRecord, found: JtiRecord) -> bool:
+        return await self._gate(self._storage.replace, _next_version(successor, found), found.version)
+
+    def _covers_refresh(self) -> bool:
+        return self._config.refresh is not None and self._config.refresh.covered
+
+    async def _jti_for(self, use: str, write: Write) -> str | None:
+        policy = self._config.access if use == "access" else self._config.refresh
+        if policy is None or not policy.covered:
+            return None
+        return await new_jti(self._config, self._jti, policy, write)
+
+
+def _latest_exp(issued: list[Issued]) -> int:
+    return max(int(token.claims["exp"]) for token in issued)
+
+
+def _next_version(successor: JtiRecord, found: JtiRecord) -> JtiRecord:
+    return replace(successor, version=found.version + 1)
+
+
+def _subject(session: Session) -> str | None:
+    subject = session.subject
+    if subject is not None and (not is_storable_text(subject) or len(subject) > MAX_TEXT):
+        raise SessionDataError(f"session['sub'] must be text of at most {MAX_TEXT} characters without NUL", "sub")
+    return subject
+
+
+def _metadata(known: Mapping[str, str], session: Session) -> Mapping[str, str]:
+    return {**known, **session._labels} if session._labels else known

@@ -1,0 +1,234 @@
+"""Session: the mapping that a handler sees. No I/O: it only remembers what is to be done at the response."""
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any, Self
+from uuid import uuid4
+
+from .errors import ReservedName, SessionDataError, SessionSealed, TokenError
+from .jsontext import JSON, encode, explain_unstorable
+
+__all__ = ["CREATOR", "RESERVED", "Session", "subject_text"]
+
+CREATOR = "SessionJWT"
+CLAIMS = frozenset({"aud", "exp", "iat", "iss", "jti", "nbf", "token_use"})
+OWN_FIELDS = frozenset({"id", "sid", "creator", "orig_iat"})
+RESERVED = CLAIMS | OWN_FIELDS
+
+_FLAT = (str, int, float, bool, type(None))
+
+
+class Session(MutableMapping[str, JSON]):
+    """What the application keeps for one visitor: text keys to JSON values, carried in the token.
+
+    Storing raises SessionDataError, naming the key, where a value would not come back unchanged, and
+    SessionSealed once the response is on its way.
+    """
+
+    __slots__ = (
+        "_carried",
+        "_creator",
+        "_data",
+        "_dropped",
+        "_ended_sid",
+        "_expires_at",
+        "_id",
+        "_is_new",
+        "_labels",
+        "_loaded",
+        "_marked",
+        "_origin",
+        "_rejected",
+        "_sealed",
+        "_sid",
+        "_touched",
+        "created_at",
+    )
+
+    def __init__(
+        self,
+        data: Mapping[str, JSON] | None = None,
+        *,
+        id: str | None = None,
+        sid: str | None = None,
+        creator: str = CREATOR,
+        rejected: TokenError | None = None,
+    ) -> None:
+        self._data: dict[str, Any] = {}
+        self._id = id
+        self._sid = sid or str(uuid4())
+        self._creator = creator
+        self._is_new = True
+        self._rejected = rejected
+        self._expires_at: int | None = None
+        self._ended_sid: str | None = None
+        self._carried = self._dropped = self._marked = self._sealed = self._touched = False
+        self._labels: dict[str, str] = {}
+        self._origin: Any = None  # what the manager learned when it loaded this session
+        self.created_at: int | None = None
+        self._loaded: dict[str, Any] | bytes = {}
+        if data:
+            self.update(data)
+
+    @classmethod
+    def _from_claims(cls, claims: Mapping[str, Any]) -> Self:
+        session = cls(id=claims.get("id"), sid=claims["sid"], creator=claims.get("creator", CREATOR))
+        session._data = {name: value for name, value in claims.items() if name not in RESERVED}
+        session._is_new = False
+        session._expires_at = int(claims["exp"])
+        session.created_at = claims.get("orig_iat")
+        session._loaded = _snapshot(session._data)
+        return session
+
+    @property
+    def id(self) -> str | None:
+        """A UUID given at the first write; None before."""
+        return self._id
+
+    @property
+    def sid(self) -> str:
+        """The id that revocation goes by; a new one after `renew`."""
+        return self._sid
+
+    @property
+    def creator(self) -> str:
+        """Which library made the session; kept as it came."""
+        return self._creator
+
+    @property
+    def is_new(self) -> bool:
+        """True where no valid token came with the request, and after `invalidate`."""
+        return self._is_new
+
+    @property
+    def expires_at(self) -> int | None:
+        """Epoch seconds at which the token last read or written expires; None for a new session."""
+        return self._expires_at
+
+    @property
+    def subject(self) -> str | None:
+        """``session["sub"]`` as text: the user that revoke-all and listings go by."""
+        return subject_text(self._data.get("sub"))
+
+    @property
+    def rejected(self) -> TokenError | None:
+        """Why the presented cookie was refused, or None."""
+        return self._rejected
+
+    def changed(self) -> None:
+        """Has the cookies written with this response even where no value changed."""
+        self._check_open()
+        self._marked = True
+
+    def renew(self) -> None:
+        """Same data under a new sid, the old one revoked: call it at login and at any change of privilege."""
+        self._check_open()
+        self._leave_sid()
+        self._carried = not self._is_new
+        self.created_at = None
+
+    def invalidate(self) -> None:
+        """Logout: data gone, the session revoked, cookies deleted. What is stored afterwards is a new session."""
+        self._check_open()
+        self._leave_sid()
+        self._data = {}
+        self._loaded = {}
+        self._labels = {}
+        self._id = self.created_at = self._expires_at = None
+        self._creator = CREATOR
+        self._carried = self._marked = self._touched = False
+        self._is_new = self._dropped = True
+
+    def describe(self, **labels: str) -> None:
+        """Puts labels (a device name, say) on the session's record; `SessionManager.sessions` lists them."""
+        self._check_open()
+        self._labels.update(labels)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._data[key]
+
+    def __setitem__(self, key: str, value: JSON) -> None:
+        self._check_open()
+        if not isinstance(key, str):
+            raise SessionDataError(f"session keys are text, not {type(key).__name__}", repr(key))
+        if key in RESERVED:
+            raise ReservedName(f"session[{key!r}] cannot be stored: the token itself uses that name", key)
+        _check_storable(key, value)
+        self._touched = True
+        self._data[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        self._check_open()
+        del self._data[key]
+        self._touched = True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __repr__(self) -> str:
+        state = "new " if self._is_new else ""
+        return f"<{state}Session sid={self._sid} keys={list(self._data)}>"
+
+    def _check_open(self) -> None:
+        if self._sealed:
+            raise SessionSealed(
+                "the response has left with its cookies: change the session before it is prepared; "
+                "to end a session later, use SessionManager.revoke"
+            )
+
+    def _leave_sid(self) -> None:
+        if not self._is_new:
+            self._ended_sid = self._ended_sid or self._sid
+        self._sid = str(uuid4())
+
+    def _is_modified(self) -> bool:
+        """Whether the data differs from what was loaded, at any depth."""
+        if self._marked:
+            return True
+        if isinstance(self._loaded, dict) and (not self._touched or self._data == self._loaded == {}):
+            return False
+        before = self._loaded if isinstance(self._loaded, bytes) else encode(self._loaded)
+        try:
+            return encode(self._data) != before
+        except (TypeError, ValueError, RecursionError):
+            return True  # the write that follows names the key
+
+    def _check_data(self) -> None:
+        """Raises SessionDataError where a value, changed in place, cannot be stored."""
+        for key, value in self._data.items():
+            if not isinstance(value, _FLAT):
+                _check_storable(key, value)
+
+    def _claims(self) -> dict[str, Any]:
+        if self._id is None:
+            self._id = str(uuid4())
+        return {"id": self._id, "sid": self._sid, "creator": self._creator, **self._data}
+
+    def _written(self, expires_at: int) -> None:
+        self._is_new = self._carried = self._dropped = self._marked = self._touched = False
+        self._ended_sid = None
+        self._labels = {}
+        self._expires_at = expires_at
+        self._loaded = _snapshot(self._data)
+
+
+def subject_text(value: object) -> str | None:
+    """A ``sub`` of any JSON type as the text that records are found by."""
+    if value is None or isinstance(value, str):
+        return value
+    return encode(value).decode()
+
+
+def _snapshot(data: dict[str, Any]) -> dict[str, Any] | bytes:
+    """Enough to tell a change later: a copy of flat data, the encoding of data with parts that can change inside."""
+    if any(isinstance(value, dict | list) for value in data.values()):
+        return encode(data)
+    return data.copy()
+
+
+def _check_storable(key: str, value: object) -> None:
+    reason = explain_unstorable(value) or explain_unstorable(key)
+    if reason:
+        raise SessionDataError(f"session[{key!r}] cannot be stored: {reason}", key)

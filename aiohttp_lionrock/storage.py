@@ -1,0 +1,217 @@
+"""The storage seam: ids, records and expiry; never requests, cookies or tokens.
+
+A backend implements `JtiStorage` over `JtiRecord`. Nothing above this file knows a query language,
+nothing below it knows HTTP.
+"""
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from .errors import StorageUnavailable
+
+__all__ = ["Clock", "Coalescer", "JtiRecord", "JtiStorage", "is_storable_text"]
+
+Clock = Callable[[], float]
+
+MAX_TEXT = 1024
+MAX_METADATA_BYTES = 1024
+
+
+def is_storable_text(value: object) -> bool:
+    """Whether every backend can keep this text unchanged: a ``str`` without NUL and lone surrogates."""
+    if not isinstance(value, str) or "\x00" in value:
+        return False
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+@dataclass(frozen=True, slots=True)
+class JtiRecord:
+    """The ids that one live session honours now. Times are whole epoch seconds.
+
+    Raises ValueError where a field has a type or size that a backend could not keep unchanged.
+    """
+
+    sid: str
+    version: int
+    expires_at: int
+    created_at: int
+    access_jti: str | None = None
+    refresh_jti: str | None = None
+    previous_jti: str | None = None
+    rotated_at: int | None = None
+    subject: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if not self.sid:
+            raise ValueError("JtiRecord.sid must not be empty")
+        for name in ("sid", "access_jti", "refresh_jti", "previous_jti", "subject"):
+            value = getattr(self, name)
+            if value is None and name != "sid":
+                continue
+            if not is_storable_text(value) or len(value) > MAX_TEXT:
+                raise ValueError(
+                    f"JtiRecord.{name} must be text of at most {MAX_TEXT} characters without NUL and lone surrogates"
+                )
+        for name in ("version", "expires_at", "created_at", "rotated_at"):
+            value = getattr(self, name)
+            if value is None and name == "rotated_at":
+                continue
+            if type(value) is not int or not 0 <= value < 2**53:
+                raise ValueError(f"JtiRecord.{name} must be a whole number from 0 to 2**53 - 1")
+        if self.metadata:
+            self._check_metadata()
+
+    def _check_metadata(self) -> None:
+        size = 0
+        for key, value in self.metadata.items():
+            if not (is_storable_text(key) and is_storable_text(value)):
+                raise ValueError("JtiRecord.metadata must map text to text, without NUL and lone surrogates")
+            size += len(key.encode()) + len(value.encode())
+        if size > MAX_METADATA_BYTES:
+            raise ValueError(f"JtiRecord.metadata must be at most {MAX_METADATA_BYTES} bytes, this is {size}")
+
+
+class JtiStorage(ABC):
+    """Keeps one `JtiRecord` for each live session.
+
+    Every call is safe from many tasks at once and from many processes on one database. A record is live
+    while ``expires_at`` is later than the clock's now; an expired one is absent to every call but `purge`.
+    A driver's failure or time-out is always `StorageUnavailable`, raised ``from`` the driver's error.
+    An acknowledged write is durable. A caller that is cancelled leaves nothing half-done.
+    """
+
+    def __init__(self, *, clock: Clock = time.time) -> None:
+        self.clock = clock
+
+    @classmethod
+    @abstractmethod
+    def from_url(cls, url: str) -> Self:
+        """Builds a storage from a config string, without I/O. Raises ConfigError naming the faulty part."""
+
+    async def open(self) -> None:
+        """Connects and prepares the database. A second call does nothing; a closed storage opens again."""
+
+    async def aclose(self) -> None:
+        """Gives back what `open` took. A second call does nothing."""
+
+    @abstractmethod
+    async def insert(self, record: JtiRecord) -> None:
+        """Creates a record. Raises DuplicateRecord where a live one has its sid; an expired one is replaced."""
+
+    @abstractmethod
+    async def get(self, sid: str) -> JtiRecord | None:
+        """The live record, or None: absent and expired alike. Any ``str`` may be asked for."""
+
+    async def get_many(self, sids: Sequence[str]) -> dict[str, JtiRecord]:
+        """The live records among these, by sid. Backends override it with one round trip."""
+        found = {sid: await self.get(sid) for sid in dict.fromkeys(sids)}
+        return {sid: record for sid, record in found.items() if record is not None}
+
+    @abstractmethod
+    async def replace(self, record: JtiRecord, expected_version: int) -> bool:
+        """One atomic compare-and-set: True for the one caller whose ``expected_version`` was stored.
+
+        Stores every field as given, with the version ``expected_version + 1``. False where the version
+        differs and where no live record is there: nothing is ever created, so what was deleted stays so.
+        """
+
+    @abstractmethod
+    async def delete(self, sid: str) -> bool:
+        """Ends a session. True for the one caller that removed a live record."""
+
+    @abstractmethod
+    async def delete_subject(self, subject: str, keep: str | None = None) -> int:
+        """Ends every live session of a subject but the sid ``keep``; returns how many were live."""
+
+    @abstractmethod
+    async def list_subject(self, subject: str) -> list[JtiRecord]:
+        """The live records of a subject, newest ``created_at`` first, ties by sid."""
+
+    @abstractmethod
+    async def purge(self, now: float, limit: int) -> int:
+        """Removes at most ``limit`` records expired at ``now``; returns how many. The caller loops."""
+
+    @abstractmethod
+    async def ping(self) -> None:
+        """Raises StorageUnavailable where the storage cannot serve."""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Coalescer(Generic[K, V]):
+    """Turns concurrent calls of one event-loop moment into one batch, without a timer.
+
+    ``run`` takes the gathered keys and answers a mapping; a key that it leaves out gets ``default``, a
+    value that is an exception is raised to that key's callers alone. While a batch runs, the next one
+    gathers. Callers with an equal key share one answer; a cancelled caller does not hurt the others.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[K]], Awaitable[Mapping[K, V | Exception]]],
+        *,
+        default: V,
+        limit: int = 500,
+    ) -> None:
+        self._run = run
+        self._default = default
+        self._limit = limit
+        self._waiting: dict[K, list[asyncio.Future[V]]] = {}
+        self._worker: asyncio.Task[None] | None = None
+
+    async def __call__(self, key: K) -> V:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[V] = loop.create_future()
+        self._waiting.setdefault(key, []).append(future)
+        if self._worker is None or self._worker.done():
+            self._worker = loop.create_task(self._work())
+        return await future
+
+    async def _work(self) -> None:
+        while self._waiting:
+            keys = list(self._waiting)[: self._limit]
+            callers = [(key, self._waiting.pop(key)) for key in keys]
+            try:
+                answers = await self._run(keys)
+            except BaseException as exc:
+                self._answer(callers, dict.fromkeys(keys, _as_failure(exc)))
+                if not isinstance(exc, Exception):
+                    raise
+            else:
+                self._answer(callers, answers)
+
+    def _answer(self, callers: Iterable[tuple[K, list[asyncio.Future[V]]]], answers: Mapping[K, V | Exception]) -> None:
+        for key, futures in callers:
+            answer = answers.get(key, self._default)
+            for future in futures:
+                if future.done():
+                    continue
+                if isinstance(answer, Exception):
+                    future.set_exception(answer)
+                else:
+                    future.set_result(answer)
+
+
+def _as_failure(exc: BaseException) -> Exception:
+    if isinstance(exc, Exception):
+        return exc
+    failure = StorageUnavailable("the storage was interrupted")
+    failure.__cause__ = exc
+    return failure

@@ -1,0 +1,137 @@
+"""TokenCodec: one JWT signed or judged. Knows nothing of cookies and storage.
+
+Order of judging: size, shape, signature, header, payload, claims. Nothing is decoded before the MAC
+holds (RFC 8725, 3.1 and 3.2). The MAC is PyJWT's; the segments are read strictly here.
+"""
+
+import binascii
+import hmac
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
+from typing import Any
+
+from .config import SessionConfig, TokenPolicy
+from .errors import TokenClaimError, TokenExpired, TokenForged, TokenMalformed, TokenTooLarge
+from .jsontext import decode_object, encode
+from .keys import HMAC, KeyRing
+
+__all__ = ["TokenCodec"]
+
+MAX_TIME = 2**53
+MAX_ID = 512  # characters of a sid or jti; both reach the storage as keys
+
+_SEGMENT = re.compile(rb"[A-Za-z0-9_-]+")
+# The characters whose unused low bits are zero, by how many characters stand in the last group of four.
+_CANONICAL_END = {0: None, 2: b"AQgw", 3: b"AEIMQUYcgkosw048"}
+_TO_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
+
+class TokenCodec:
+    """Signs claims and judges tokens under one configuration. Stateless and safe to share."""
+
+    def __init__(self, config: SessionConfig) -> None:
+        self._config = config
+        self._hmac = HMAC[config.algorithm]
+        self._header = _b64encode(encode({"alg": config.algorithm, "typ": "JWT"}))
+        audience = config.audience
+        self._audiences = frozenset([audience] if isinstance(audience, str) else audience or ())
+
+    def sign(self, claims: Mapping[str, Any], keys: KeyRing) -> str:
+        """The compact JWS of these claims, signed with the current secret."""
+        signing_input = self._header + b"." + _b64encode(encode(claims))
+        return (signing_input + b"." + self._mac(signing_input, keys.signing)).decode()
+
+    def verify(self, token: str, keys: KeyRing, policy: TokenPolicy, now: int) -> dict[str, Any]:
+        """The claims of a token that every secret and claim check accepts. Raises a TokenError that says why not."""
+        if len(token) > self._config.max_token_length:
+            raise TokenTooLarge(f"token of {len(token)} characters is longer than {self._config.max_token_length}")
+        header, payload = self._authenticate(token, keys)
+        if header != self._header:
+            self._check_header(_read(header, "header"))
+        claims = _read(payload, "payload")
+        self._check_claims(claims, policy, now)
+        return claims
+
+    def _authenticate(self, token: str, keys: KeyRing) -> tuple[bytes, bytes]:
+        try:
+            raw = token.encode("ascii")
+        except UnicodeEncodeError:
+            raise TokenMalformed("token has characters outside ASCII") from None
+        signing_input, _, signature = raw.rpartition(b".")
+        header, _, payload = signing_input.partition(b".")
+        if not (header and payload and signature) or b"." in payload:
+            raise TokenMalformed("token has not exactly three parts")
+        # Comparing the encoded MAC admits one spelling of the signature only.
+        for key in keys.verifying:
+            if hmac.compare_digest(self._mac(signing_input, key), signature):
+                return header, payload
+        raise TokenForged("token signature does not match")
+
+    def _mac(self, signing_input: bytes, key: bytes) -> bytes:
+        return _b64encode(self._hmac.sign(signing_input, key))
+
+    def _check_header(self, header: dict[str, Any]) -> None:
+        if header.get("alg") != self._config.algorithm:
+            raise TokenClaimError("token algorithm is not the configured one")
+        if header.get("typ") not in (None, "", "JWT"):
+            raise TokenClaimError("token type is not JWT")
+        if "crit" in header or "b64" in header:
+            raise TokenClaimError("token header has extensions that are not understood")
+
+    def _check_claims(self, claims: dict[str, Any], policy: TokenPolicy, now: int) -> None:
+        config, tolerance = self._config, self._config.clock_tolerance
+        expires = _time(claims, "exp")
+        if expires is None:
+            raise TokenClaimError("token has no exp")
+        issued, begins = _time(claims, "iat"), _time(claims, "nbf")
+        if expires <= now - tolerance:
+            raise TokenExpired("token has expired")
+        if issued is not None and expires - issued > policy.lifetime + tolerance:
+            raise TokenClaimError("token lifetime is longer than configured")
+        if any(time is not None and time > now + tolerance for time in (issued, begins)):
+            raise TokenClaimError("token is not active yet")
+        if config.issuer is not None and claims.get("iss") != config.issuer:
+            raise TokenClaimError("token issuer is not the configured one")
+        if self._audiences and not self._audiences.intersection(_audiences_of(claims)):
+            raise TokenClaimError("token audience is not a configured one")
+        if config.refresh is not None:
+            _check_use(claims, policy)
+        sid = claims.get("sid")
+        if not isinstance(sid, str) or not 0 < len(sid) <= MAX_ID:
+            raise TokenClaimError("token sid is no text of a sensible length")
+
+
+def _check_use(claims: Mapping[str, Any], policy: TokenPolicy) -> None:
+    use = claims.get("token_use")
+    if use != policy.use and not (policy.use == "access" and "token_use" not in claims):
+        raise TokenClaimError(f"token use is not {policy.use}")
+
+
+def _time(claims: Mapping[str, Any], name: str) -> int | float | None:
+    if name not in claims:
+        return None
+    value = claims[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -MAX_TIME < value < MAX_TIME:
+        raise TokenClaimError(f"token {name} is no number of seconds")
+    return value
+
+
+def _audiences_of(claims: Mapping[str, Any]) -> list[str]:
+    value = claims.get("aud")
+    return [name for name in (value if isinstance(value, list) else [value]) if isinstance(name, str)]
+
+
+def _read(segment: bytes, part: str) -> dict[str, Any]:
+    """Decodes one segment: canonical base64url (RFC 7515, section 2), then a JSON object."""
+    end = _CANONICAL_END.get(len(segment) % 4, b"")
+    if not _SEGMENT.fullmatch(segment) or (end is not None and segment[-1] not in end):
+        raise TokenMalformed(f"token {part} is not canonical base64url")
+    try:
+        return decode_object(urlsafe_b64decode(segment + b"=" * (-len(segment) % 4)))
+    except ValueError:
+        raise TokenMalformed(f"token {part} is not a JSON object in strict form") from None
+
+
+def _b64encode(data: bytes) -> bytes:
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL_SAFE)

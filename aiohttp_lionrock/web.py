@@ -1,0 +1,229 @@
+"""The aiohttp adapter, and the only file that imports aiohttp.
+
+A request has one `_Slot` for each manager on its way. The session is loaded when a handler asks for it,
+and saved once: by the middleware when the handler returns, or by the response-prepare signal where the
+handler sends its response itself (a stream, a WebSocket handshake).
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from .config import SessionConfig
+from .cookies import CookieChange, read_cookies
+from .errors import ConfigError, StorageUnavailable
+from .log import logger
+from .manager import SessionManager
+from .session import Session
+from .storage import JtiStorage
+
+__all__ = ["get_session", "new_session", "response_signal", "session_middleware", "setup"]
+
+RETRY_AFTER = "2"  # seconds
+
+RequestEnv = Callable[[web.Request], Mapping[str, str] | None]
+Signal = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
+
+
+class _Slot:
+    """One manager's session in one request."""
+
+    __slots__ = ("failed", "lock", "manager", "outer", "request_env", "saved", "session")
+
+    def __init__(self, manager: SessionManager, request_env: RequestEnv | None, outer: "_Slot | None") -> None:
+        self.manager = manager
+        self.request_env = request_env
+        self.outer = outer
+        self.lock: asyncio.Lock | None = None
+        self.session: Session | None = None
+        self.saved = False
+        self.failed = False
+
+
+_MANAGER = web.AppKey("aiohttp_lionrock_manager", SessionManager)
+_SLOT = web.RequestKey("aiohttp_lionrock_slot", _Slot)
+
+
+def setup(
+    app: web.Application,
+    config: SessionConfig | None = None,
+    *,
+    storage: JtiStorage | str | None = None,
+    request_env: RequestEnv | None = None,
+    **settings: Any,
+) -> SessionManager:
+    """Gives every handler of an app and its sub-apps a session; the storage opens and closes with the app.
+
+    ``settings`` are SessionConfig fields. ``request_env`` gives a request its own environment, for tenants with
+    secrets of their own. Raises ConfigError with everything that is wrong.
+    """
+    if _MANAGER in app:
+        raise ConfigError("setup was called on this app before: one session configuration for each app")
+    config = SessionConfig.from_mapping(settings) if config is None else config.updated(settings)
+    manager = SessionManager(config, storage)
+    if request_env is None:
+        manager.require_secret()
+    app[_MANAGER] = manager
+    app.middlewares.append(session_middleware(manager, request_env=request_env))
+    app.on_response_prepare.append(response_signal(manager))
+    app.cleanup_ctx.append(lambda _: _lifetime(manager))
+    return manager
+
+
+def session_middleware(manager: SessionManager, *, request_env: RequestEnv | None = None) -> Middleware:
+    """The middleware alone, for an app that is put together by hand.
+
+    Whoever uses it opens and closes the manager, and appends `response_signal` to ``app.on_response_prepare``
+    where handlers send streams or WebSockets.
+    """
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        slot = _Slot(manager, request_env, request.get(_SLOT))
+        request[_SLOT] = slot
+        try:
+            response = await handler(request)
+            if slot.session is not None:
+                await _finish(slot, response)
+        except web.HTTPException as raised:
+            if slot.session is None:
+                raise
+            try:
+                await _finish(slot, raised)
+            except StorageUnavailable as exc:
+                return _unavailable(slot, exc)
+            raise
+        except StorageUnavailable as exc:
+            return _unavailable(slot, exc)
+        except BaseException:
+            slot.failed = True
+            raise
+        finally:
+            if slot.outer is not None:
+                request[_SLOT] = slot.outer
+        return response
+
+    return middleware
+
+
+def response_signal(manager: SessionManager) -> Signal:
+    """Saves this manager's session into a response that a handler prepares itself."""
+
+    async def on_response_prepare(request: web.Request, response: web.StreamResponse) -> None:
+        slot = request.get(_SLOT)
+        while slot is not None and slot.manager is not manager:
+            slot = slot.outer
+        if slot is not None and slot.session is not None and not slot.saved and not slot.failed:
+            await _save(slot, response)
+
+    return on_response_prepare
+
+
+async def get_session(request: web.Request) -> Session:
+    """The request's session, loaded on the first call. Raises StorageUnavailable; the client then gets 503."""
+    slot = _slot_of(request)
+    if slot.session is None:
+        slot.lock = slot.lock or asyncio.Lock()
+        async with slot.lock:
+            if slot.session is None:
+                slot.session = await _load(slot, request)
+    return slot.session
+
+
+async def new_session(request: web.Request) -> Session:
+    """An empty session under a new sid; the one that came with the request is revoked."""
+    session = await get_session(request)
+    session.invalidate()
+    return session
+
+
+async def _lifetime(manager: SessionManager) -> AsyncIterator[None]:
+    try:
+        await manager.open()
+    except StorageUnavailable as exc:
+        logger.error("the session storage is not available at start; requests that need it get 503: %s", exc)
+    purging = asyncio.create_task(_purge_now_and_then(manager))
+    yield
+    purging.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await purging
+    await manager.aclose()
+
+
+async def _purge_now_and_then(manager: SessionManager) -> None:
+    interval = manager.config.purge_interval
+    if manager.storage is None or interval is None:
+        return
+    while True:
+        await asyncio.sleep(interval * random.uniform(0.5, 1.5))  # noqa: S311 - spreads many processes over time
+        try:
+            await manager.purge()
+        except StorageUnavailable as exc:
+            logger.warning("expired session records were not purged: %s", exc)
+
+
+def _slot_of(request: web.Request) -> _Slot:
+    try:
+        return request[_SLOT]
+    except KeyError:
+        raise ConfigError("this request has no session: call setup(app) on the app or on one above it") from None
+
+
+async def _load(slot: _Slot, request: web.Request) -> Session:
+    cookies = read_cookies(request.headers.getall(hdrs.COOKIE, ()), slot.manager.cookie_names)
+    env = None if slot.request_env is None else slot.request_env(request)
+    return await slot.manager.load(cookies, env)
+
+
+async def _finish(slot: _Slot, response: web.StreamResponse) -> None:
+    if slot.saved:
+        return
+    if response.prepared:
+        slot.failed = True
+        logger.error("a response was sent before its session could be saved: append response_signal to the app")
+        return
+    await _save(slot, response)
+
+
+async def _save(slot: _Slot, response: web.StreamResponse) -> None:
+    assert slot.session is not None
+    changes = await slot.manager.save(slot.session)
+    slot.saved = True
+    slot.session._sealed = True
+    _vary_by_cookie(response)
+    if changes:
+        response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+        _put_cookies(response, changes)
+
+
+def _put_cookies(response: web.StreamResponse, changes: list[CookieChange]) -> None:
+    """Adds the Set-Cookie headers. aiohttp has written ``response.cookies`` out before the prepare signal runs."""
+    names = {change.name for change in changes}
+    for name in names & set(response.cookies):
+        del response.cookies[name]
+    others = [line for line in response.headers.getall(hdrs.SET_COOKIE, ()) if line.partition("=")[0] not in names]
+    response.headers.popall(hdrs.SET_COOKIE, None)
+    for line in (*others, *(change.header() for change in changes)):
+        response.headers.add(hdrs.SET_COOKIE, line)
+
+
+def _vary_by_cookie(response: web.StreamResponse) -> None:
+    present = response.headers.getall(hdrs.VARY, ())
+    names = {name.strip().lower() for line in present for name in line.split(",")}
+    if not names & {"cookie", "*"}:
+        response.headers[hdrs.VARY] = ", ".join([*present, "Cookie"])
+
+
+def _unavailable(slot: _Slot, exc: StorageUnavailable) -> web.Response:
+    slot.failed = True
+    logger.error("the session storage cannot answer: %s", exc, exc_info=exc)
+    return web.Response(
+        status=503,
+        text="The service is temporarily unavailable. Please try again.\n",
+        headers={hdrs.RETRY_AFTER: RETRY_AFTER, hdrs.CACHE_CONTROL: "no-store"},
+    )

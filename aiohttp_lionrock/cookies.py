@@ -1,8 +1,9 @@
 """Cookies as settings and as they stand in headers (RFC 6265bis), without a web framework."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any, Literal
 
 from .faults import Faults, shown
@@ -31,7 +32,7 @@ class CookieConfig:
     max_age: float | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class CookieOptions(Mapping[str, Any]):
     """The attributes of one cookie, read as attributes or as a mapping. ``max_age`` in seconds."""
 
@@ -54,6 +55,7 @@ class CookieOptions(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(_ATTRIBUTES)
 
+    @cached_property
     def attributes(self) -> str:
         """What follows ``name=value`` in a Set-Cookie header."""
         parts = [f"Path={self.path}"]
@@ -86,25 +88,19 @@ class CookieChange:
 
     def header(self) -> str:
         """The value of the Set-Cookie header that makes this change."""
-        return f"{self.name}={self.value or ''}; {self.options.attributes()}"
+        return f"{self.name}={self.value or ''}; {self.options.attributes}"
 
 
-def read_cookies(headers: Iterable[str], names: Iterable[str]) -> dict[str, list[str]]:
+def read_cookies(headers: Iterable[str], names: Container[str]) -> dict[str, list[str]]:
     """The raw values of these cookies in Cookie headers, in the order sent: no unquoting, no decoding."""
     found: dict[str, list[str]] = {}
     for header in headers:
-        for name in names:
-            if name in header:
-                values = [value for key, value in _pairs(header) if key == name]
-                found.setdefault(name, []).extend(values)
+        for pair in header.split(";"):
+            name, _, value = pair.partition("=")
+            name = name.strip(" \t")
+            if name in names:
+                found.setdefault(name, []).append(value.strip(" \t"))
     return found
-
-
-def _pairs(header: str) -> Iterator[tuple[str, str]]:
-    for pair in header.split(";"):
-        name, equals, value = pair.partition("=")
-        if equals:
-            yield name.strip(" \t"), value.strip(" \t")
 
 
 def resolve_cookie(

@@ -48,7 +48,9 @@ def decode_object(data: bytes) -> dict[str, Any]:
     """Reads a JSON object strictly. Raises ValueError for everything else, never anything else."""
     try:
         text = data.decode()
-        value = _DECODER.decode(text)
+        value, end = _DECODER.raw_decode(text)
+        if end != len(text):
+            raise ValueError("something follows the JSON value")
         if "\\u" in text:
             encode(value)  # an escaped lone surrogate has no UTF-8 form
     except RecursionError:
@@ -76,6 +78,8 @@ def _children(value: object) -> list[Any]:
 
 def explain_unstorable(value: object) -> str | None:
     """Why this value would not come back from a token as it is, or None where it would."""
+    if not isinstance(value, (dict, list)):
+        return _fault(value)
     for count, (item, depth) in enumerate(_walk(value)):
         if depth > MAX_DEPTH:
             return f"it is nested deeper than {MAX_DEPTH} levels or contains itself"

@@ -56,6 +56,7 @@ class SessionManager:
         self._codec = TokenCodec(self.config)
         self._mint = TokenMint(self.config, self._codec)
         self._policies = tuple(policy for policy in (self.config.access, self.config.refresh) if policy)
+        self.cookie_names = frozenset(policy.name for policy in self._policies)
         self._gate = self._make_gate()
         self._authority = self._make_authority()
         self._keys = KeyRing.find(self.config, environ, {})
@@ -65,11 +66,6 @@ class SessionManager:
     def storage(self) -> JtiStorage | None:
         """The storage behind jti records, or None."""
         return self._gate.storage if self._gate else None
-
-    @property
-    def cookie_names(self) -> tuple[str, ...]:
-        """The cookies that `load` reads and `save` writes."""
-        return tuple(policy.name for policy in self._policies)
 
     async def open(self) -> None:
         """Opens the storage. Raises StorageUnavailable; a later call of `load` or `save` tries again."""
@@ -136,7 +132,7 @@ class SessionManager:
         if session._dropped and not modified:
             return await self._end(session)
         if not self._must_write(session, origin, modified):
-            return self._deletions(origin.stale)
+            return self._deletions(origin.stale) if origin.stale else []
         session._check_data()
         try:
             issued = await self._authority.issue(self._mint.write(session, origin, self._now(), modified))
@@ -218,35 +214,30 @@ class SessionManager:
     async def _read(self, tokens: list[str], policy: TokenPolicy, origin: Origin) -> Session:
         """The session of the first token that is honoured. Raises the gravest fault where none is."""
         faults: list[TokenError] = []
+        now = self._now()
         for token in tokens:
             try:
-                return await self._read_one(token, policy, origin)
+                claims = self._codec.verify(token, origin.keys, policy, now)
+                session = Session._from_claims(claims)
+                if self.config.max_lifetime is not None:
+                    self._check_age(session, claims, now, self.config.max_lifetime)
+                await self._authority.judge(session, claims, policy, origin, now)
+            except TokenReused as fault:
+                await self._stop_reuse(session, claims, policy, origin)
+                faults.append(fault)
             except TokenError as fault:
                 faults.append(fault)
+            else:
+                origin.refreshed = policy.use == "refresh"
+                session._origin = origin
+                return session
         raise min(faults, key=_gravity)
 
-    async def _read_one(self, token: str, policy: TokenPolicy, origin: Origin) -> Session:
-        now = self._now()
-        claims = self._codec.verify(token, origin.keys, policy, now)
-        session = Session._from_claims(claims)
-        self._check_age(session, claims, now)
-        try:
-            await self._authority.judge(session, claims, policy, origin, now)
-        except TokenReused:
-            await self._stop_reuse(session, claims, policy, origin)
-            raise
-        origin.refreshed = policy.use == "refresh"
-        origin.subject = session.subject
-        session._origin = origin
-        return session
-
-    def _check_age(self, session: Session, claims: Mapping[str, Any], now: int) -> None:
-        if self.config.max_lifetime is None:
-            return
+    def _check_age(self, session: Session, claims: Mapping[str, Any], now: int, longest: float) -> None:
         began = claims.get("orig_iat", claims.get("iat", now))
         if isinstance(began, bool) or not isinstance(began, int | float):
             raise TokenClaimError("token orig_iat is no number of seconds")
-        if began + self.config.max_lifetime <= now:
+        if began + longest <= now:
             raise TokenExpired("session has reached its max_lifetime")
         session.created_at = int(began)
 
@@ -308,6 +299,8 @@ def _candidates(cookies: Cookies, name: str) -> list[str]:
         return []
     if isinstance(values, str):
         return [values]
+    if len(values) == 1:
+        return [values[0]] if values[0] else []
     first, *others = values
     tried = dict.fromkeys(value for value in [first, *reversed(others)] if value)
     return list(tried)[:MAX_CANDIDATES]

@@ -64,6 +64,7 @@ class RecordJti(JtiAuthority):
     ) -> None:
         jti = presented_jti(claims, require=self._jti.require) if policy.covered else None
         origin.unrecorded = jti is None and not self._jti.require
+        origin.subject = session.subject
         if policy.use == "access" and (jti is None or self._is_trusted(session.sid, jti, now)):
             return
         record = await self._gate(self._storage.get, session.sid)

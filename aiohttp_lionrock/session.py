@@ -1,6 +1,7 @@
 """Session: the mapping that a handler sees. No I/O: it only remembers what is to be done at the response."""
 
 from collections.abc import Iterator, Mapping, MutableMapping
+from types import MappingProxyType
 from typing import Any, Self
 from uuid import uuid4
 
@@ -24,25 +25,19 @@ class Session(MutableMapping[str, JSON]):
     SessionSealed once the response is on its way.
     """
 
-    __slots__ = (
-        "_carried",
-        "_creator",
-        "_data",
-        "_dropped",
-        "_ended_sid",
-        "_expires_at",
-        "_id",
-        "_is_new",
-        "_labels",
-        "_loaded",
-        "_marked",
-        "_origin",
-        "_rejected",
-        "_sealed",
-        "_sid",
-        "_touched",
-        "created_at",
-    )
+    # What a request seldom changes; kept off the instance until it does.
+    _rejected: TokenError | None = None
+    _expires_at: int | None = None
+    _ended_sid: str | None = None
+    _labels: Mapping[str, str] = MappingProxyType({})
+    _is_new = True
+    _touched = False
+    _marked = False
+    _carried = False
+    _dropped = False
+    _sealed = False
+    _origin: Any = None  # what the manager learned when it loaded this session
+    created_at: int | None = None
 
     def __init__(
         self,
@@ -57,26 +52,24 @@ class Session(MutableMapping[str, JSON]):
         self._id = id
         self._sid = sid or str(uuid4())
         self._creator = creator
-        self._is_new = True
-        self._rejected = rejected
-        self._expires_at: int | None = None
-        self._ended_sid: str | None = None
-        self._carried = self._dropped = self._marked = self._sealed = self._touched = False
-        self._labels: dict[str, str] = {}
-        self._origin: Any = None  # what the manager learned when it loaded this session
-        self.created_at: int | None = None
         self._loaded: dict[str, Any] | bytes = {}
+        if rejected is not None:
+            self._rejected = rejected
         if data:
             self.update(data)
 
     @classmethod
     def _from_claims(cls, claims: Mapping[str, Any]) -> Self:
-        session = cls(id=claims.get("id"), sid=claims["sid"], creator=claims.get("creator", CREATOR))
+        session = cls.__new__(cls)
+        session._id = claims.get("id")
+        session._sid = claims["sid"]
+        session._creator = claims.get("creator", CREATOR)
         session._data = {name: value for name, value in claims.items() if name not in RESERVED}
-        session._is_new = False
-        session._expires_at = int(claims["exp"])
-        session.created_at = claims.get("orig_iat")
         session._loaded = _snapshot(session._data)
+        session._expires_at = int(claims["exp"])
+        session._is_new = False
+        if "orig_iat" in claims:
+            session.created_at = claims["orig_iat"]
         return session
 
     @property
@@ -132,7 +125,7 @@ class Session(MutableMapping[str, JSON]):
         self._leave_sid()
         self._data = {}
         self._loaded = {}
-        self._labels = {}
+        self._labels = MappingProxyType({})
         self._id = self.created_at = self._expires_at = None
         self._creator = CREATOR
         self._carried = self._marked = self._touched = False
@@ -141,7 +134,7 @@ class Session(MutableMapping[str, JSON]):
     def describe(self, **labels: str) -> None:
         """Puts labels (a device name, say) on the session's record; `SessionManager.sessions` lists them."""
         self._check_open()
-        self._labels.update(labels)
+        self._labels = {**self._labels, **labels}
 
     def __getitem__(self, key: str) -> Any:
         return self._data[key]
@@ -155,6 +148,12 @@ class Session(MutableMapping[str, JSON]):
         _check_storable(key, value)
         self._touched = True
         self._data[key] = value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._data.get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._data
 
     def __delitem__(self, key: str) -> None:
         self._check_open()
@@ -187,11 +186,10 @@ class Session(MutableMapping[str, JSON]):
         """Whether the data differs from what was loaded, at any depth."""
         if self._marked:
             return True
-        if isinstance(self._loaded, dict) and (not self._touched or self._data == self._loaded == {}):
-            return False
-        before = self._loaded if isinstance(self._loaded, bytes) else encode(self._loaded)
+        if isinstance(self._loaded, dict):
+            return self._touched and not _is_same(self._data, self._loaded)
         try:
-            return encode(self._data) != before
+            return encode(self._data) != self._loaded
         except (TypeError, ValueError, RecursionError):
             return True  # the write that follows names the key
 
@@ -209,7 +207,7 @@ class Session(MutableMapping[str, JSON]):
     def _written(self, expires_at: int) -> None:
         self._is_new = self._carried = self._dropped = self._marked = self._touched = False
         self._ended_sid = None
-        self._labels = {}
+        self._labels = MappingProxyType({})
         self._expires_at = expires_at
         self._loaded = _snapshot(self._data)
 
@@ -223,9 +221,15 @@ def subject_text(value: object) -> str | None:
 
 def _snapshot(data: dict[str, Any]) -> dict[str, Any] | bytes:
     """Enough to tell a change later: a copy of flat data, the encoding of data with parts that can change inside."""
-    if any(isinstance(value, dict | list) for value in data.values()):
-        return encode(data)
+    for value in data.values():
+        if isinstance(value, (dict, list)):
+            return encode(data)
     return data.copy()
+
+
+def _is_same(data: dict[str, Any], flat: dict[str, Any]) -> bool:
+    """Equal in a token's eyes, where 1 is not True and not 1.0."""
+    return data == flat and all(type(value) is type(flat[key]) for key, value in data.items())
 
 
 def _check_storable(key: str, value: object) -> None:

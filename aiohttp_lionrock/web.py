@@ -33,13 +33,12 @@ Signal = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 class _Slot:
     """One manager's session in one request."""
 
-    __slots__ = ("failed", "lock", "manager", "outer", "request_env", "saved", "session")
+    __slots__ = ("failed", "manager", "outer", "request_env", "saved", "session")
 
     def __init__(self, manager: SessionManager, request_env: RequestEnv | None, outer: "_Slot | None") -> None:
         self.manager = manager
         self.request_env = request_env
         self.outer = outer
-        self.lock: asyncio.Lock | None = None
         self.session: Session | None = None
         self.saved = False
         self.failed = False
@@ -87,16 +86,19 @@ def session_middleware(manager: SessionManager, *, request_env: RequestEnv | Non
         slot = _Slot(manager, request_env, request.get(_SLOT))
         request[_SLOT] = slot
         try:
-            response = await handler(request)
-            if slot.session is not None:
-                await _finish(slot, response)
-        except web.HTTPException as raised:
-            if slot.session is None:
-                raise
             try:
-                await _finish(slot, raised)
-            except StorageUnavailable as exc:
-                return _unavailable(slot, exc)
+                response = await handler(request)
+            except web.HTTPException as raised:
+                if slot.session is not None and not slot.saved:
+                    await _save(slot, slot.session, raised)
+                raise
+            if slot.session is not None and not slot.saved:
+                if response.prepared:
+                    logger.error("a response left before its session was saved: append response_signal to the app")
+                else:
+                    await _save(slot, slot.session, response)
+            return response
+        except web.HTTPException:
             raise
         except StorageUnavailable as exc:
             return _unavailable(slot, exc)
@@ -106,7 +108,6 @@ def session_middleware(manager: SessionManager, *, request_env: RequestEnv | Non
         finally:
             if slot.outer is not None:
                 request[_SLOT] = slot.outer
-        return response
 
     return middleware
 
@@ -119,19 +120,22 @@ def response_signal(manager: SessionManager) -> Signal:
         while slot is not None and slot.manager is not manager:
             slot = slot.outer
         if slot is not None and slot.session is not None and not slot.saved and not slot.failed:
-            await _save(slot, response)
+            await _save(slot, slot.session, response)
 
     return on_response_prepare
 
 
 async def get_session(request: web.Request) -> Session:
     """The request's session, loaded on the first call. Raises StorageUnavailable; the client then gets 503."""
-    slot = _slot_of(request)
+    slot: _Slot | None = request.get(_SLOT)
+    if slot is None:
+        raise ConfigError("this request has no session: call setup(app) on the app or on one above it")
     if slot.session is None:
-        slot.lock = slot.lock or asyncio.Lock()
-        async with slot.lock:
-            if slot.session is None:
-                slot.session = await _load(slot, request)
+        cookies = read_cookies(request.headers.getall(hdrs.COOKIE, ()), slot.manager.cookie_names)
+        env = None if slot.request_env is None else slot.request_env(request)
+        session = await slot.manager.load(cookies, env)
+        if slot.session is None:  # of two tasks that ask at once, both get the session that is loaded first
+            slot.session = session
     return slot.session
 
 
@@ -167,34 +171,9 @@ async def _purge_now_and_then(manager: SessionManager) -> None:
             logger.warning("expired session records were not purged: %s", exc)
 
 
-def _slot_of(request: web.Request) -> _Slot:
-    try:
-        return request[_SLOT]
-    except KeyError:
-        raise ConfigError("this request has no session: call setup(app) on the app or on one above it") from None
-
-
-async def _load(slot: _Slot, request: web.Request) -> Session:
-    cookies = read_cookies(request.headers.getall(hdrs.COOKIE, ()), slot.manager.cookie_names)
-    env = None if slot.request_env is None else slot.request_env(request)
-    return await slot.manager.load(cookies, env)
-
-
-async def _finish(slot: _Slot, response: web.StreamResponse) -> None:
-    if slot.saved:
-        return
-    if response.prepared:
-        slot.failed = True
-        logger.error("a response was sent before its session could be saved: append response_signal to the app")
-        return
-    await _save(slot, response)
-
-
-async def _save(slot: _Slot, response: web.StreamResponse) -> None:
-    assert slot.session is not None
-    changes = await slot.manager.save(slot.session)
-    slot.saved = True
-    slot.session._sealed = True
+async def _save(slot: _Slot, session: Session, response: web.StreamResponse) -> None:
+    changes = await slot.manager.save(session)
+    slot.saved = session._sealed = True
     _vary_by_cookie(response)
     if changes:
         response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
@@ -203,17 +182,22 @@ async def _save(slot: _Slot, response: web.StreamResponse) -> None:
 
 def _put_cookies(response: web.StreamResponse, changes: list[CookieChange]) -> None:
     """Adds the Set-Cookie headers. aiohttp has written ``response.cookies`` out before the prepare signal runs."""
-    names = {change.name for change in changes}
-    for name in names & set(response.cookies):
-        del response.cookies[name]
-    others = [line for line in response.headers.getall(hdrs.SET_COOKIE, ()) if line.partition("=")[0] not in names]
-    response.headers.popall(hdrs.SET_COOKIE, None)
-    for line in (*others, *(change.header() for change in changes)):
-        response.headers.add(hdrs.SET_COOKIE, line)
+    headers = response.headers
+    for change in changes:
+        response.cookies.pop(change.name, None)
+    if hdrs.SET_COOKIE in headers:
+        names = {change.name for change in changes}
+        others = [line for line in headers.popall(hdrs.SET_COOKIE) if line.partition("=")[0] not in names]
+        headers.extend((hdrs.SET_COOKIE, line) for line in others)
+    for change in changes:
+        headers.add(hdrs.SET_COOKIE, change.header())
 
 
 def _vary_by_cookie(response: web.StreamResponse) -> None:
-    present = response.headers.getall(hdrs.VARY, ())
+    if hdrs.VARY not in response.headers:
+        response.headers[hdrs.VARY] = "Cookie"
+        return
+    present = response.headers.getall(hdrs.VARY)
     names = {name.strip().lower() for line in present for name in line.split(",")}
     if not names & {"cookie", "*"}:
         response.headers[hdrs.VARY] = ", ".join([*present, "Cookie"])

@@ -4,7 +4,7 @@ import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from .faults import Faults, shown
 
@@ -78,8 +78,7 @@ class CookieOptions(Mapping[str, Any]):
 _ATTRIBUTES = tuple(attribute.name for attribute in fields(CookieOptions))
 
 
-@dataclass(frozen=True, slots=True)
-class CookieChange:
+class CookieChange(NamedTuple):
     """One cookie that a response sets, or deletes where ``value`` is None."""
 
     name: str

@@ -8,7 +8,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from .config import JtiConfig, JtiEvent, SessionConfig, TokenPolicy
@@ -36,8 +36,7 @@ class Origin:
     stale: tuple[TokenPolicy, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """The ids that the tokens of one response carry. ``refresh_iat`` None means now."""
 
     access_jti: str | None = None
@@ -48,8 +47,7 @@ class Grant:
         return self.access_jti if policy.use == "access" else self.refresh_jti
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
+class Issued(NamedTuple):
     """One signed token that fits its cookie."""
 
     policy: TokenPolicy
@@ -57,8 +55,7 @@ class Issued:
     claims: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """One response's worth of tokens: for whom, when, which, and how they are made."""
 
     session: Session

@@ -162,11 +162,9 @@ class SessionManager:
         """Removes all expired records, in small steps; returns how many. Needs a storage."""
         storage, gate = self._records()
         total = 0
-        while True:
-            removed = await gate(storage.purge, self._clock(), PURGE_BATCH)
+        while removed := await gate(storage.purge, self._clock(), PURGE_BATCH):
             total += removed
-            if removed < PURGE_BATCH:
-                return total
+        return total
 
     def _make_gate(self) -> StorageGate | None:
         storage = self.config.storage

@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -64,10 +65,12 @@ class JtiRecord:
                 continue
             if type(value) is not int or not 0 <= value < 2**53:
                 raise ValueError(f"JtiRecord.{name} must be a whole number from 0 to 2**53 - 1")
-        if self.metadata:
-            self._check_metadata()
+        self._check_metadata()
+        object.__setattr__(self, "metadata", dict(self.metadata))  # a frozen record does not follow the caller's dict
 
     def _check_metadata(self) -> None:
+        if not isinstance(self.metadata, Mapping):
+            raise ValueError("JtiRecord.metadata must map text to text")
         size = 0
         for key, value in self.metadata.items():
             if not (is_storable_text(key) and is_storable_text(value)):
@@ -83,7 +86,8 @@ class JtiStorage(ABC):
     Every call is safe from many tasks at once and from many processes on one database. A record is live
     while ``expires_at`` is later than the clock's now; an expired one is absent to every call but `purge`.
     A driver's failure or time-out is always `StorageUnavailable`, raised ``from`` the driver's error.
-    An acknowledged write is durable. A caller that is cancelled leaves nothing half-done.
+    An acknowledged write is durable. A caller that is cancelled leaves nothing half-done. A call before `open`
+    or after `aclose` works or raises StorageUnavailable.
     """
 
     def __init__(self, *, clock: Clock = time.time) -> None:
@@ -131,11 +135,11 @@ class JtiStorage(ABC):
 
     @abstractmethod
     async def list_subject(self, subject: str) -> list[JtiRecord]:
-        """The live records of a subject, newest ``created_at`` first, ties by sid."""
+        """The live records of a subject, newest ``created_at`` first, ties by sid in code-point order."""
 
     @abstractmethod
     async def purge(self, now: float, limit: int) -> int:
-        """Removes at most ``limit`` records expired at ``now``; returns how many. The caller loops."""
+        """Removes at most ``limit`` records expired at ``now``; returns how many. The caller loops until 0."""
 
     @abstractmethod
     async def ping(self) -> None:
@@ -173,45 +177,50 @@ class Coalescer(Generic[K, V]):
         self._run = run
         self._default = default
         self._limit = limit
-        self._waiting: dict[K, list[asyncio.Future[V]]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._worker: asyncio.Task[None] | None = None
+        self._waiting: dict[K, list[asyncio.Future[V]]] = {}
+        self._running: dict[K, list[asyncio.Future[V]]] = {}
 
     async def __call__(self, key: K) -> V:
         loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            # An event loop that has ended took its callers with it; nobody waits for their answers.
+            self._loop, self._worker, self._waiting, self._running = loop, None, {}, {}
         future: asyncio.Future[V] = loop.create_future()
         self._waiting.setdefault(key, []).append(future)
         if self._worker is None or self._worker.done():
             self._worker = loop.create_task(self._work())
+            self._worker.add_done_callback(self._ended)
         return await future
 
     async def _work(self) -> None:
         while self._waiting:
-            keys = list(self._waiting)[: self._limit]
-            callers = [(key, self._waiting.pop(key)) for key in keys]
+            keys = list(islice(self._waiting, self._limit))
+            self._running = {key: self._waiting.pop(key) for key in keys}
             try:
                 answers = await self._run(keys)
-            except BaseException as exc:
-                self._answer(callers, dict.fromkeys(keys, _as_failure(exc)))
-                if not isinstance(exc, Exception):
-                    raise
-            else:
-                self._answer(callers, answers)
+            except Exception as exc:
+                answers = dict.fromkeys(keys, exc)
+            for key, futures in self._running.items():
+                _answer(futures, answers.get(key, self._default))
 
-    def _answer(self, callers: Iterable[tuple[K, list[asyncio.Future[V]]]], answers: Mapping[K, V | Exception]) -> None:
-        for key, futures in callers:
-            answer = answers.get(key, self._default)
-            for future in futures:
-                if future.done():
-                    continue
-                if isinstance(answer, Exception):
-                    future.set_exception(answer)
-                else:
-                    future.set_result(answer)
+    def _ended(self, worker: asyncio.Task[None]) -> None:
+        cause = asyncio.CancelledError() if worker.cancelled() else worker.exception()
+        if cause is None:
+            return
+        failure = StorageUnavailable("the storage was interrupted")
+        failure.__cause__ = cause
+        for futures in (*self._running.values(), *self._waiting.values()):
+            _answer(futures, failure)
+        self._running, self._waiting = {}, {}
 
 
-def _as_failure(exc: BaseException) -> Exception:
-    if isinstance(exc, Exception):
-        return exc
-    failure = StorageUnavailable("the storage was interrupted")
-    failure.__cause__ = exc
-    return failure
+def _answer(futures: Iterable[asyncio.Future[V]], answer: V | Exception) -> None:
+    for future in futures:
+        if future.done():
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)

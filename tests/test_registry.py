@@ -1,0 +1,213 @@
+"""A storage URL finds its backend by entry point: the installed ones here, and distributions put on the path."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aiohttp_lionrock.errors import ConfigError, UnknownBackend
+from aiohttp_lionrock.memory import MemoryStorage
+from aiohttp_lionrock.registry import open_storage
+from aiohttp_lionrock.storage import JtiStorage
+
+BACKEND = """
+from aiohttp_lionrock.memory import MemoryStorage
+
+class Storage(MemoryStorage):
+    @classmethod
+    def from_url(cls, url):
+        storage = cls()
+        storage.url = url
+        return storage
+"""
+
+
+class Site:
+    """A folder on the import path, into which distributions with storage backends are put."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.modules: list[str] = []
+
+    def install(self, distribution: str, backends: dict[str, str], folder: str = "", **modules: str) -> None:
+        info = self.folder / folder / f"{distribution.replace('-', '_')}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        points = "".join(f"{name} = {target}\n" for name, target in backends.items())
+        (info / "entry_points.txt").write_text(f"[aiohttp_lionrock.backends]\n{points}")
+        for name, source in modules.items():
+            (self.folder / f"{name}.py").write_text(source)
+            self.modules.append(name)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.syspath_prepend(tmp_path)
+    site = Site(tmp_path)
+    yield site
+    for name in site.modules:
+        sys.modules.pop(name, None)
+
+
+def refusal(url: str) -> str:
+    """What the ConfigError for this URL says."""
+    with pytest.raises(ConfigError) as caught:
+        open_storage(url)
+    return str(caught.value)
+
+
+def test_memory_is_an_entry_point_of_the_core() -> None:
+    assert type(open_storage("memory://")) is MemoryStorage
+
+
+def test_each_call_builds_a_storage_of_its_own() -> None:
+    assert open_storage("memory://") is not open_storage("memory://")
+
+
+def test_sqlite_is_an_entry_point_of_its_own_distribution(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path}/sessions.db")
+    assert isinstance(storage, JtiStorage)
+    assert type(storage).__name__ == "SqliteStorage"
+    assert list(tmp_path.iterdir()) == [], "building a storage does no I/O"
+
+
+def test_the_scheme_is_compared_without_case_and_the_backend_gets_it_in_lower_case(site: Site) -> None:
+    site.install("shelf", {"Shelf": "shelf_backend:Storage"}, shelf_backend=BACKEND)
+    for url in ("shelf://Host/Name?A=b", "SHELF://Host/Name?A=b", "ShElF://Host/Name?A=b"):
+        assert vars(open_storage(url))["url"] == "shelf://Host/Name?A=b"
+
+
+def test_only_the_backend_asked_for_is_loaded(site: Site) -> None:
+    site.install("shelf", {"shelf": "shelf_backend:Storage"}, shelf_backend=BACKEND)
+    site.install("broken", {"broken": "broken_backend:Storage"}, broken_backend="raise SystemExit('loaded')")
+    open_storage("memory://")
+    assert "shelf_backend" not in sys.modules
+    open_storage("shelf://")
+    assert "shelf_backend" in sys.modules
+    assert "broken_backend" not in sys.modules
+
+
+def test_opening_memory_loads_no_other_backend_no_driver_and_no_test_helpers() -> None:
+    code = """
+import sys
+from aiohttp_lionrock.registry import open_storage
+open_storage("memory://")
+unwanted = {"aiohttp_lionrock.testing", "aiohttp_lionrock_sqlite", "aiosqlite", "aiohttp_lionrock_mongodb", "motor"}
+print(sorted(unwanted & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "sessions.db",
+        "/var/lib/hunter2.db",
+        "sqlite",
+        "sqlite:",
+        "sqlite:x.db",
+        "://x",
+        "1x://x",
+        " memory://",
+        "a b://x",
+    ],
+)
+def test_what_has_no_scheme_is_refused_with_an_example(url: str) -> None:
+    message = refusal(url)
+    assert '"://"' in message
+    assert "sqlite:///sessions.db" in message
+    assert "hunter2" not in message
+
+
+def test_an_unknown_scheme_is_named_beside_the_installed_ones(site: Site) -> None:
+    site.install("shelf", {"shelf": "shelf_backend:Storage"})
+    with pytest.raises(UnknownBackend) as caught:
+        open_storage("Cassandra://user:hunter2@host/x")
+    assert caught.value.scheme == "cassandra"
+    assert {"memory", "shelf", "sqlite"} <= set(caught.value.installed)
+    assert list(caught.value.installed) == sorted(set(caught.value.installed))
+    assert "'cassandra'" in str(caught.value)
+    assert "pip install" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "distribution"),
+    [
+        ("sqlite", "aiohttp-lionrock-sqlite"),
+        ("mongodb", "aiohttp-lionrock-mongodb"),
+        ("mongodb+srv", "aiohttp-lionrock-mongodb"),
+    ],
+)
+def test_a_known_backend_that_is_not_installed_comes_with_its_pip_line(
+    scheme: str, distribution: str, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(site.folder)])
+    site.install("shelf", {"shelf": "shelf_backend:Storage"})
+    assert refusal(f"{scheme}://user:hunter2@host/x").endswith(f"(installed: shelf); pip install {distribution}")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "nearest"),
+    [("sqlite3", "sqlite"), ("sqllite", "sqlite"), ("sqlite+aiosqlite", "sqlite"), ("mem", "memory")],
+)
+def test_a_misspelt_scheme_comes_with_the_nearest_installed_name(scheme: str, nearest: str) -> None:
+    assert refusal(f"{scheme}:///x.db").endswith(f"; did you mean {nearest!r}?")
+
+
+def test_with_no_backend_installed_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert refusal("shelf://") == "no storage backend named 'shelf' is installed (installed: none)"
+
+
+@pytest.mark.parametrize(
+    ("source", "cause"),
+    [
+        ("import a_driver_that_is_missing", ModuleNotFoundError),
+        ("raise OSError('libdriver.so: cannot open')", OSError),
+        ("this is no python", SyntaxError),
+        ("", AttributeError),
+    ],
+    ids=["driver missing", "driver broken", "module broken", "class missing"],
+)
+def test_a_backend_that_does_not_load_is_named_with_its_distribution(
+    source: str, cause: type[Exception], site: Site
+) -> None:
+    site.install("acme-shelf", {"shelf": "shelf_backend:Storage"}, shelf_backend=source)
+    with pytest.raises(ConfigError, match=rf"'shelf' .* acme-shelf does not load: {cause.__name__}: ") as caught:
+        open_storage("shelf://user:hunter2@host/x")
+    assert type(caught.value.__cause__) is cause
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["class Storage: ...", "def Storage(url): ...", "Storage = None", "from aiohttp_lionrock import errors as Storage"],
+)
+def test_a_backend_that_is_no_storage_class_is_refused(source: str, site: Site) -> None:
+    site.install("acme-shelf", {"shelf": "shelf_backend:Storage"}, shelf_backend=source)
+    assert refusal("shelf://user:hunter2@host/x") == (
+        "the storage backend 'shelf' of the distribution acme-shelf is no JtiStorage: shelf_backend:Storage"
+    )
+
+
+def test_one_name_from_two_distributions_is_refused_naming_both(site: Site) -> None:
+    site.install("zeta-shelf", {"shelf": "shelf_backend:Storage"}, shelf_backend=BACKEND)
+    site.install("acme-shelf", {"SHELF": "acme_backend:Storage"}, acme_backend=BACKEND)
+    assert "'shelf' is claimed by several distributions: acme-shelf, zeta-shelf" in refusal("shelf://u:hunter2@h")
+    assert "shelf_backend" not in sys.modules
+    assert "acme_backend" not in sys.modules
+
+
+def test_one_distribution_that_is_found_twice_counts_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.install("Acme.Shelf", {"shelf": "shelf_backend:Storage"}, folder="editable", shelf_backend=BACKEND)
+    site.install("acme-shelf", {"shelf": "shelf_backend:Storage"})
+    monkeypatch.syspath_prepend(site.folder / "editable")
+    assert vars(open_storage("shelf://x"))["url"] == "shelf://x"
+
+
+def test_what_a_backend_says_about_its_url_reaches_the_caller() -> None:
+    assert refusal("memory://host") == "a memory storage takes no address and no options: write memory://"

@@ -172,6 +172,7 @@ class SessionManager:
             return None
         if isinstance(storage, str):
             storage = open_storage(storage)
+            storage.clock = self._clock
         return StorageGate(storage, self.config.storage_timeout)
 
     def _make_authority(self) -> JtiAuthority:

@@ -21,6 +21,7 @@ Clock = Callable[[], float]
 
 MAX_TEXT = 1024
 MAX_METADATA_BYTES = 1024
+MAX_NUMBER = 2**53  # what every database and JavaScript keep exactly
 
 
 def is_storable_text(value: object) -> bool:
@@ -49,6 +50,28 @@ class JtiRecord:
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        if not self._is_plain():
+            self._check_fields()
+        if self.metadata or not isinstance(self.metadata, Mapping):
+            self._check_metadata()
+        object.__setattr__(self, "metadata", dict(self.metadata))  # a frozen record does not follow the caller's dict
+
+    def _is_plain(self) -> bool:
+        """Whether this is the usual record, with UUIDs and times, which a glance shows to be sound."""
+        ids = (self.sid, self.access_jti, self.refresh_jti, self.previous_jti, self.subject)
+        rotated_at = 0 if self.rotated_at is None else self.rotated_at
+        try:
+            text = "".join([text for text in ids if text is not None])
+        except TypeError:
+            return False
+        if not type(self.version) is type(self.expires_at) is type(self.created_at) is type(rotated_at) is int:
+            return False
+        times = (self.version, self.expires_at, self.created_at, rotated_at)
+        if not 0 <= min(times) <= max(times) < MAX_NUMBER:
+            return False
+        return bool(self.sid) and len(text) <= MAX_TEXT and text.isascii() and "\x00" not in text
+
+    def _check_fields(self) -> None:
         if not self.sid:
             raise ValueError("JtiRecord.sid must not be empty")
         for name in ("sid", "access_jti", "refresh_jti", "previous_jti", "subject"):
@@ -63,10 +86,8 @@ class JtiRecord:
             value = getattr(self, name)
             if value is None and name == "rotated_at":
                 continue
-            if type(value) is not int or not 0 <= value < 2**53:
+            if type(value) is not int or not 0 <= value < MAX_NUMBER:
                 raise ValueError(f"JtiRecord.{name} must be a whole number from 0 to 2**53 - 1")
-        self._check_metadata()
-        object.__setattr__(self, "metadata", dict(self.metadata))  # a frozen record does not follow the caller's dict
 
     def _check_metadata(self) -> None:
         if not isinstance(self.metadata, Mapping):

@@ -14,6 +14,7 @@ __all__ = ["JSON", "MAX_DEPTH", "decode_object", "encode", "explain_unstorable"]
 JSON = str | int | float | bool | None | list[Any] | dict[str, Any]
 
 MAX_DEPTH = 100
+MAX_PLAIN_INT = 2**1024  # far below the digits that Python converts at most
 MAX_NODES = 20_000  # far more than a cookie holds; bounds the walk over a structure that contains itself
 
 
@@ -120,6 +121,8 @@ def _fault(item: object) -> str | None:
 
 
 def _is_unicode(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -128,6 +131,8 @@ def _is_unicode(text: str) -> bool:
 
 
 def _has_digits(number: int) -> bool:
+    if -MAX_PLAIN_INT < number < MAX_PLAIN_INT:
+        return True
     try:
         int.__repr__(number)
     except ValueError:

@@ -7,7 +7,6 @@ tokens that go out.
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -22,18 +21,19 @@ from .tokens import MAX_ID
 __all__ = ["CallbackJti", "Grant", "Issued", "JtiAuthority", "Origin", "Stateless", "Write"]
 
 
-@dataclass(slots=True)
 class Origin:
     """What `load` learned about a session, kept for `save`."""
 
-    keys: KeyRing
-    env: Mapping[str, str] | None
     subject: str | None = None
-    refreshed: bool = False
+    refreshed = False
     refresh_jti: str | None = None
     record: JtiRecord | None = None
-    unrecorded: bool = False  # accepted without a jti, while ``jti.require`` is false
+    unrecorded = False  # accepted without a jti, while ``jti.require`` is false
     stale: tuple[TokenPolicy, ...] = ()
+
+    def __init__(self, keys: KeyRing, env: Mapping[str, str] | None) -> None:
+        self.keys = keys
+        self.env = env
 
 
 class Grant(NamedTuple):

@@ -122,6 +122,13 @@ class SessionManager:
         except TokenError as fault:
             return self._new(self._refused(fault, blamed, cookies, origin), fault)
 
+    def needs_save(self, session: Session) -> bool:
+        """Whether `save` has anything to do; cheaper than calling it."""
+        origin = session._origin
+        if origin is None or origin.stale or session._dropped:
+            return True
+        return self._must_write(session, origin, session._is_modified())
+
     async def save(self, session: Session) -> list[CookieChange]:
         """The cookies that the response is to carry. Nothing is stored where the data cannot be kept.
 
@@ -220,7 +227,8 @@ class SessionManager:
                 session = Session._from_claims(claims)
                 if self.config.max_lifetime is not None:
                     self._check_age(session, claims, now, self.config.max_lifetime)
-                await self._authority.judge(session, claims, policy, origin, now)
+                if self.config.jti_policy is not None:
+                    await self._authority.judge(session, claims, policy, origin, now)
             except TokenReused as fault:
                 await self._stop_reuse(session, claims, policy, origin)
                 faults.append(fault)
@@ -254,13 +262,14 @@ class SessionManager:
                 logger.exception("an on_reuse listener failed")
 
     def _refused(self, fault: TokenError, blamed: TokenPolicy, cookies: Cookies, origin: Origin) -> Origin:
+        refused = Origin(origin.keys, origin.env)
         if isinstance(fault, TokenRevoked):
-            stale = self._policies
+            refused.stale = self._policies
         elif blamed.use == "access":
-            stale = (blamed,)
+            refused.stale = (blamed,)
         else:
-            stale = tuple(policy for policy in self._policies if cookies.get(policy.name))
-        return Origin(origin.keys, origin.env, stale=stale)
+            refused.stale = tuple(policy for policy in self._policies if cookies.get(policy.name))
+        return refused
 
     def _must_write(self, session: Session, origin: Origin, modified: bool) -> bool:
         if modified or self.config.resave:
@@ -278,7 +287,8 @@ class SessionManager:
         session._written(max(token.claims["exp"] for token in issued))
         if self.config.max_lifetime is not None:
             session.created_at = issued[0].claims["orig_iat"]
-        session._origin = Origin(origin.keys, origin.env, session.subject)
+        session._origin = Origin(origin.keys, origin.env)
+        session._origin.subject = session.subject
 
     def _deletions(self, policies: Sequence[TokenPolicy]) -> list[CookieChange]:
         return [CookieChange(policy.name, None, replace(policy.cookie, max_age=0)) for policy in policies]

@@ -67,14 +67,14 @@ class TokenMint:
         return claims
 
     def _check_sizes(self, session: Session, issued: list[Issued]) -> None:
-        for token in issued:
-            limit, size = self._config.max_token_length, len(token.token)
+        limit, total = self._config.max_token_length, 0
+        for policy, token, _ in issued:
+            size, cookie = len(token), len(policy.name) + len(token)
+            total += cookie + 1
             if size > limit:
-                raise _too_large(session, f"the {token.policy.use} token is {size} characters, more than {limit}")
-            cookie = len(token.policy.name) + size
+                raise _too_large(session, f"the {policy.use} token is {size} characters, more than {limit}")
             if limit <= BROWSER_LIMIT < cookie:
-                raise _too_large(session, f"cookie {token.policy.name} is {cookie} bytes, more than {BROWSER_LIMIT}")
-        total = sum(len(token.policy.name) + len(token.token) + 1 for token in issued)
+                raise _too_large(session, f"cookie {policy.name} is {cookie} bytes, more than {BROWSER_LIMIT}")
         if total > HEADER_LIMIT:
             raise _too_large(session, f"the cookies are {total} bytes together, more than {HEADER_LIMIT}")
 

@@ -233,6 +233,6 @@ def _is_same(data: dict[str, Any], flat: dict[str, Any]) -> bool:
 
 
 def _check_storable(key: str, value: object) -> None:
-    reason = explain_unstorable(value) or explain_unstorable(key)
+    reason = explain_unstorable(value) or (None if key.isascii() else explain_unstorable(key))
     if reason:
         raise SessionDataError(f"session[{key!r}] cannot be stored: {reason}", key)

@@ -81,10 +81,9 @@ class TokenCodec:
 
     def _check_claims(self, claims: dict[str, Any], policy: TokenPolicy, now: int) -> None:
         config, tolerance = self._config, self._config.clock_tolerance
-        expires = _time(claims, "exp")
+        expires, issued, begins = _time(claims, "exp"), _time(claims, "iat"), _time(claims, "nbf")
         if expires is None:
             raise TokenClaimError("token has no exp")
-        issued, begins = _time(claims, "iat"), _time(claims, "nbf")
         if expires <= now - tolerance:
             raise TokenExpired("token has expired")
         if issued is not None and expires - issued > policy.lifetime + tolerance:

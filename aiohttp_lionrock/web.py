@@ -172,7 +172,7 @@ async def _purge_now_and_then(manager: SessionManager) -> None:
 
 
 async def _save(slot: _Slot, session: Session, response: web.StreamResponse) -> None:
-    changes = await slot.manager.save(session)
+    changes = await slot.manager.save(session) if slot.manager.needs_save(session) else []
     slot.saved = session._sealed = True
     _vary_by_cookie(response)
     if changes:

@@ -87,8 +87,9 @@ class JtiAuthority(ABC):
         """Revokes a session; True for the one caller that did."""
         return False
 
-    def forget(self, sid: str | None = None) -> None:
-        """Drops what this process trusts without asking: of one session, or of all."""
+    async def end_subject(self, subject: str, keep: str | None) -> int:
+        """Revokes every session of a subject but the sid ``keep``; returns how many."""
+        return 0
 
     async def aclose(self) -> None:
         """Gives back what the authority holds."""

@@ -14,11 +14,12 @@ from typing import Any, Self
 from .config import JtiEvent, SessionConfig, TokenPolicy
 from .cookies import CookieChange
 from .errors import ConfigError, TokenClaimError, TokenError, TokenExpired, TokenReused, TokenRevoked
+from .gate import StorageGate
 from .jti import CallbackJti, Issued, JtiAuthority, Origin, Stateless
 from .keys import CURRENT, PREVIOUS, KeyRing
 from .log import logger
 from .mint import TokenMint
-from .records import RecordJti, StorageGate
+from .records import RecordJti
 from .registry import open_storage
 from .session import Session, subject_text
 from .storage import Clock, JtiRecord, JtiStorage
@@ -156,9 +157,8 @@ class SessionManager:
 
     async def revoke_subject(self, subject: object, keep: str | None = None) -> int:
         """Ends every session of a subject (``session["sub"]``) but the sid ``keep``; returns how many."""
-        storage, gate = self._records()
-        self._authority.forget()
-        return await gate(storage.delete_subject, _subject(subject), keep)
+        self._records()
+        return await self._authority.end_subject(_subject(subject), keep)
 
     async def sessions(self, subject: object) -> list[JtiRecord]:
         """The live sessions of a subject, newest first. Needs a storage."""

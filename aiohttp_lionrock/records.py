@@ -5,47 +5,24 @@ record is changed, so that data which does not fit costs nothing.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from .config import JtiConfig, SessionConfig, TokenPolicy
 from .errors import DuplicateRecord, SessionDataError, StorageUnavailable, TokenExpired, TokenReused, TokenRevoked
+from .gate import StorageGate
 from .jti import Grant, Issued, JtiAuthority, Origin, Write, new_jti, presented_jti
 from .repairs import Repairs
 from .session import Session
-from .storage import MAX_TEXT, JtiRecord, JtiStorage, is_storable_text
+from .storage import MAX_METADATA_BYTES, MAX_TEXT, JtiRecord, is_storable_text
 
-__all__ = ["RecordJti", "StorageGate"]
+__all__ = ["RecordJti"]
 
 MAX_ATTEMPTS = 100
 MAX_TRUSTED = 10_000
 
-P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class StorageGate:
-    """The way to a storage: opens it at the first call, and holds every call to the deadline (seconds)."""
-
-    def __init__(self, storage: JtiStorage, timeout: float) -> None:
-        self.storage = storage
-        self._timeout = timeout
-        self._opened = False
-
-    async def __call__(self, method: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            async with asyncio.timeout(self._timeout):
-                if not self._opened:
-                    await self.storage.open()
-                    self._opened = True
-                return await method(*args, **kwargs)
-        except TimeoutError as exc:
-            raise StorageUnavailable(f"the storage did not answer within {self._timeout} s") from exc
-
-    async def aclose(self) -> None:
-        self._opened = False
-        await self.storage.aclose()
 
 
 class RecordJti(JtiAuthority):
@@ -58,6 +35,7 @@ class RecordJti(JtiAuthority):
         self._storage = gate.storage
         self._repairs = Repairs()
         self._trusted: dict[tuple[str, str], float] = {}
+        self._trust_epoch = 0
 
     async def judge(
         self, session: Session, claims: Mapping[str, Any], policy: TokenPolicy, origin: Origin, now: int
@@ -67,11 +45,14 @@ class RecordJti(JtiAuthority):
         origin.subject = session.subject
         if policy.use == "access" and (jti is None or self._is_trusted(session.sid, jti, now)):
             return
+        epoch = self._trust_epoch
         record = await self._gate(self._storage.get, session.sid)
         if record is None:
             self._refuse_absent(claims, origin, now)
         elif jti is not None:
             self._check_jti(record, jti, policy, now)
+            if policy.use == "access" and epoch == self._trust_epoch:
+                self._trust(session.sid, jti, now)
         origin.record = record
         origin.refresh_jti = jti if policy.use == "refresh" else None
 
@@ -87,12 +68,18 @@ class RecordJti(JtiAuthority):
         return await self._continue(write)
 
     async def end(self, sid: str) -> bool:
-        self.forget(sid)
-        return await self._gate(self._storage.delete, sid)
+        return await self._revoking(self._gate(self._storage.delete, sid))
 
-    def forget(self, sid: str | None = None) -> None:
-        for key in [key for key in self._trusted if sid in (None, key[0])]:
-            del self._trusted[key]
+    async def end_subject(self, subject: str, keep: str | None) -> int:
+        return await self._revoking(self._gate(self._storage.delete_subject, subject, keep))
+
+    async def _revoking(self, call: Awaitable[T]) -> T:
+        """Trusts nothing that was read before the revocation was done."""
+        try:
+            return await call
+        finally:
+            self._trusted.clear()
+            self._trust_epoch += 1
 
     async def aclose(self) -> None:
         await self._repairs.aclose()
@@ -111,7 +98,6 @@ class RecordJti(JtiAuthority):
         if policy.use == "access":
             if jti != record.access_jti:
                 raise TokenRevoked("jti is not the session's")
-            self._trust(record.sid, jti, now)
         elif jti != record.refresh_jti and not (jti == record.previous_jti and self._answers_previous(record, now)):
             raise TokenReused("refresh token was used before")
 
@@ -132,7 +118,9 @@ class RecordJti(JtiAuthority):
 
     async def _start(self, write: Write) -> list[Issued]:
         """Records a sid that was made in this request, then ends the one it takes over from."""
-        session = write.session
+        session, known = write.session, write.origin.record
+        if session._carried and known is None and session._ended_sid is not None:
+            known = await self._gate(self._storage.get, session._ended_sid)
         grant = Grant(
             access_jti=await self._jti_for("access", write), refresh_jti=await self._jti_for("refresh", write)
         )
@@ -145,7 +133,7 @@ class RecordJti(JtiAuthority):
             access_jti=grant.access_jti,
             refresh_jti=grant.refresh_jti,
             subject=_subject(session),
-            metadata=_metadata({}, session),
+            metadata=_metadata(known.metadata if known and session._carried else {}, session),
         )
         try:
             await self._gate(self._storage.insert, record)
@@ -159,10 +147,11 @@ class RecordJti(JtiAuthority):
         old = write.session._ended_sid
         if old is None or await self.end(old):
             return
-        # Somebody ended the session while the handler ran. Data that it carries over must not outlive that,
-        # unless a login gave the session another user.
+        # Somebody ended the session while the handler ran. Data that it carries over must not outlive that, unless
+        # nobody was logged in before and somebody is now: two logins from one page end each other's old session.
         origin, session = write.origin, write.session
-        if session._carried and not origin.unrecorded and origin.subject == session.subject:
+        is_login = origin.subject is None and session.subject is not None
+        if session._carried and not origin.unrecorded and not is_login:
             raise TokenRevoked("session was ended while it was renewed")
 
     async def _undo_start(self, sid: str) -> bool:
@@ -210,7 +199,7 @@ class RecordJti(JtiAuthority):
             access_jti=grant.access_jti,
             refresh_jti=grant.refresh_jti,
             expires_at=max(record.expires_at, _latest_exp(issued)),
-            subject=_subject(session),
+            subject=record.subject if session.subject == origin.subject else _subject(session),
             metadata=_metadata(record.metadata, session),
         )
         return issued, successor
@@ -267,4 +256,11 @@ def _subject(session: Session) -> str | None:
 
 
 def _metadata(known: Mapping[str, str], session: Session) -> Mapping[str, str]:
-    return {**known, **session._labels} if session._labels else known
+    if not session._labels:
+        return known
+    metadata = {**known, **session._labels}
+    sizes = {name: len(name.encode()) + len(text.encode()) for name, text in metadata.items()}
+    if sum(sizes.values()) > MAX_METADATA_BYTES:
+        largest = max(sizes, key=sizes.__getitem__)
+        raise SessionDataError(f"labels are at most {MAX_METADATA_BYTES} bytes; the largest is {largest!r}", largest)
+    return metadata

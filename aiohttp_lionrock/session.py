@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from .errors import ReservedName, SessionDataError, SessionSealed, TokenError
 from .jsontext import JSON, encode, explain_unstorable
+from .storage import is_storable_text
 
 __all__ = ["CREATOR", "RESERVED", "Session", "subject_text"]
 
@@ -134,6 +135,9 @@ class Session(MutableMapping[str, JSON]):
     def describe(self, **labels: str) -> None:
         """Puts labels (a device name, say) on the session's record; `SessionManager.sessions` lists them."""
         self._check_open()
+        for name, text in labels.items():
+            if not is_storable_text(text) or not is_storable_text(name):
+                raise SessionDataError(f"label {name!r} must be text without NUL and lone surrogates", name)
         self._labels = {**self._labels, **labels}
 
     def __getitem__(self, key: str) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from .cookies import CookieConfig, CookieOptions, resolve_cookie
 from .errors import ConfigError
 from .faults import LONGEST, Faults, is_number, shown
-from .storage import JtiStorage
+from .storage import JtiStorage, is_storable_text
 
 if TYPE_CHECKING:
     from .session import Session
@@ -150,6 +150,9 @@ class SessionConfig:
         if refresh_policy and refresh_policy.name == access_policy.name:
             faults.add(f"refresh_token.name and the access token's name are both {access_policy.name!r}")
         faults.raise_if_any()
+        for name in ("audience", "secret", "secrets", "previous_secret", "previous_secrets"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "access", access_policy)
         object.__setattr__(self, "refresh", refresh_policy)
         object.__setattr__(self, "jti_policy", jti)
@@ -212,7 +215,7 @@ def _covered_uses(jti: JtiConfig | None, has_refresh: bool, has_storage: bool) -
         return set()
     default = "both" if has_storage else "refresh" if has_refresh else "access"
     use = jti.token_use or default
-    return {"access", "refresh"} if use == "both" else {use}
+    return {"access", "refresh"} if use == "both" else {str(use)}
 
 
 def _check_session(config: SessionConfig, faults: Faults) -> None:
@@ -239,11 +242,11 @@ def _check_session(config: SessionConfig, faults: Faults) -> None:
 
 
 def _check_audience(audience: object, faults: Faults) -> None:
-    if audience is None or (isinstance(audience, str) and audience):
+    if audience is None:
         return
-    listed = audience if isinstance(audience, list | tuple) else ()
-    if not listed or not all(isinstance(name, str) and name for name in listed):
-        faults.add("audience must be text that is not empty, or a list of such")
+    listed = audience if isinstance(audience, list | tuple) else (audience,)
+    if not listed or not all(name and is_storable_text(name) for name in listed):
+        faults.add("audience must be text that is not empty, in valid Unicode, or a list of such")
 
 
 def _check_secret_types(config: SessionConfig, faults: Faults) -> None:

@@ -147,11 +147,9 @@ def _cookie_faults(name: object, options: Mapping[str, Any]) -> Iterator[str]:
     if prefix.startswith("__host-") and (
         options["path"] != "/" or options["domain"] is not None or not options["secure"]
     ):
-        written = repr(name) if isinstance(name, str) else shown(name)
-        yield f"cookie name {written} must be an RFC 6265 token: letters, digits and !#$%&'*+-.^_`|~"
+        yield f"cookie name {name!r}: the prefix __Host- needs secure, path / and no domain (RFC 6265bis)"
     if prefix.startswith("__secure-") and not options["secure"]:
-        written = repr(name) if isinstance(name, str) else shown(name)
-        yield f"cookie name {written} must be an RFC 6265 token: letters, digits and !#$%&'*+-.^_`|~"
+        yield f"cookie name {name!r}: the prefix __Secure- needs secure (RFC 6265bis)"
     if options["same_site"] == "None" and not options["secure"]:
         yield "cookie same_site None needs secure (RFC 6265bis)"
     if options["partitioned"] and not options["secure"]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 from .errors import ConfigError
+from .storage import is_storable_text
 
 __all__ = ["LONGEST", "Faults", "is_number", "shown"]
 
@@ -64,10 +65,8 @@ class Faults:
 
     def seconds(self, where: str, value: object, *, zero: bool = False) -> int:
         """A finite number of seconds, floored; positive unless ``zero`` is allowed too."""
-        if is_number(value) and math.isfinite(value):
-            whole = math.floor(value)
-            if (0 if zero else 1) <= whole <= LONGEST:
-                return whole
+        if is_number(value) and (0 if zero else 1) <= value <= LONGEST:
+            return math.floor(value)
         self.add(f"{where} must be a {'' if zero else 'positive '}finite number of seconds, not {shown(value)}")
         return 1
 
@@ -76,8 +75,8 @@ class Faults:
             self.add(f"{where} must be a positive whole number, not {shown(value)}")
 
     def text(self, where: str, value: object) -> None:
-        if not isinstance(value, str) or not value:
-            self.add(f"{where} must be text that is not empty, not {shown(value)}")
+        if not is_storable_text(value) or not value:
+            self.add(f"{where} must be text that is not empty, in valid Unicode, not {shown(value)}")
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -87,6 +86,8 @@ def is_number(value: object) -> TypeGuard[int | float]:
 
 def shown(value: object) -> str:
     """A value as an error may show it: numbers as they are, of anything else only its type."""
+    if isinstance(value, int) and not -LONGEST <= value <= LONGEST:
+        return "a number so large"
     return repr(value) if isinstance(value, bool | int | float | None) else type(value).__name__
 
 

@@ -4,6 +4,7 @@ The manager asks an authority twice for each request: `judge` for a token that c
 tokens that go out.
 """
 
+import asyncio
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -168,10 +169,13 @@ def _event(config: SessionConfig, policy: TokenPolicy, write: Write, claims: Map
 
 
 async def call_back(name: str, callback: Callable[[JtiEvent], Any], event: JtiEvent) -> Any:
-    """Runs a callback, plain or async. What it raises means that the application's store cannot answer."""
+    """Runs a callback, plain or async, within ``storage_timeout``. An error means that its store cannot answer."""
     try:
         answer = callback(event)
-        return await answer if inspect.isawaitable(answer) else answer
+        if not inspect.isawaitable(answer):
+            return answer
+        async with asyncio.timeout(event.config.storage_timeout):
+            return await answer
     except LionRockError:
         raise
     except Exception as exc:

@@ -11,7 +11,7 @@ from jwt.exceptions import InvalidKeyError
 from .config import ALGORITHMS, SessionConfig
 from .errors import ConfigError
 
-__all__ = ["CURRENT", "HMAC", "PREVIOUS", "KeyRing"]
+__all__ = ["CURRENT", "HMAC", "PREVIOUS", "KeyRing", "KeyRings"]
 
 CURRENT = "SESSION_SECRET"
 PREVIOUS = "SESSION_SECRET_PREVIOUS"
@@ -21,6 +21,8 @@ HMAC = {
     "HS384": HMACAlgorithm(HMACAlgorithm.SHA384),
     "HS512": HMACAlgorithm(HMACAlgorithm.SHA512),
 }
+
+MAX_TENANTS = 1000
 
 Environment = Mapping[str, str]
 
@@ -47,6 +49,38 @@ class KeyRing:
             raise ConfigError(faults)
         keys = tuple(dict.fromkeys(secret.encode() for _, secret in in_use))
         return cls(signing=keys[0], verifying=keys)
+
+
+class KeyRings:
+    """The ring of the process, and of each tenant whose requests bring an environment of their own."""
+
+    def __init__(self, config: SessionConfig, process_env: Environment) -> None:
+        self._config = config
+        self._process_env = process_env
+        self._own = KeyRing.find(config, process_env, {})
+        self._tenants: dict[tuple[str | None, str | None], KeyRing] = {}
+
+    def own(self) -> KeyRing:
+        """The ring of the process. Raises ConfigError where neither its environment nor the settings hold a secret."""
+        if self._own is None:
+            raise ConfigError(
+                f"no secret: set {CURRENT} in the environment (`openssl rand -base64 48` makes one), or secret"
+            )
+        return self._own
+
+    def of(self, request_env: Environment | None) -> KeyRing:
+        """The ring for a request. Raises ConfigError where it has no good secret."""
+        if not request_env:
+            return self.own()
+        key = (request_env.get(CURRENT), request_env.get(PREVIOUS))
+        return self._tenants.get(key) or self._find(key, request_env)
+
+    def _find(self, key: tuple[str | None, str | None], request_env: Environment) -> KeyRing:
+        ring = KeyRing.find(self._config, self._process_env, request_env) or self.own()
+        if len(self._tenants) >= MAX_TENANTS:
+            del self._tenants[next(iter(self._tenants))]
+        self._tenants[key] = ring
+        return ring
 
 
 Sourced = tuple[str, str]

@@ -13,22 +13,21 @@ from typing import Any, Self
 
 from .config import JtiEvent, SessionConfig, TokenPolicy
 from .cookies import CookieChange
-from .errors import ConfigError, TokenClaimError, TokenError, TokenExpired, TokenReused, TokenRevoked
+from .errors import ConfigError, TokenError, TokenExpired, TokenReused, TokenRevoked
 from .gate import StorageGate
 from .jti import CallbackJti, Issued, JtiAuthority, Origin, Stateless
-from .keys import CURRENT, PREVIOUS, KeyRing
+from .keys import KeyRings
 from .log import logger
 from .mint import TokenMint
 from .records import RecordJti
 from .registry import open_storage
 from .session import Session, subject_text
 from .storage import Clock, JtiRecord, JtiStorage
-from .tokens import TokenCodec
+from .tokens import TokenCodec, read_time
 
 __all__ = ["SessionManager"]
 
 MAX_CANDIDATES = 4  # cookies of one name that are tried
-MAX_TENANTS = 1000
 PURGE_BATCH = 1000
 
 Cookies = Mapping[str, str | Sequence[str]]
@@ -50,18 +49,16 @@ class SessionManager:
         clock: Clock = time.time,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        self.config = config if storage is None else _with_storage(config, storage)
+        self.config = config if storage is None else replace(config, storage=storage)
         self.on_reuse: list[ReuseListener] = []
         self._clock = clock
-        self._environ = environ
         self._codec = TokenCodec(self.config)
         self._mint = TokenMint(self.config, self._codec)
         self._policies = tuple(policy for policy in (self.config.access, self.config.refresh) if policy)
         self.cookie_names = frozenset(policy.name for policy in self._policies)
         self._gate = self._make_gate()
         self._authority = self._make_authority()
-        self._keys = KeyRing.find(self.config, environ, {})
-        self._tenant_keys: dict[tuple[str | None, str | None], KeyRing] = {}
+        self._keys = KeyRings(self.config, environ)
 
     @property
     def storage(self) -> JtiStorage | None:
@@ -90,10 +87,7 @@ class SessionManager:
 
     def require_secret(self) -> None:
         """Raises ConfigError where neither the process environment nor the settings hold a secret."""
-        if self._keys is None:
-            raise ConfigError(
-                f"no secret: set {CURRENT} in the environment (`openssl rand -base64 48` makes one), or secret"
-            )
+        self._keys.own()
 
     async def load(self, cookies: Cookies, env: Mapping[str, str] | None = None) -> Session:
         """The session that these raw cookies stand for; a new one, with ``rejected`` set, where they are refused.
@@ -101,7 +95,7 @@ class SessionManager:
         ``env`` is the request's own environment, for tenants with secrets of their own. Raises
         StorageUnavailable where the storage cannot answer, ConfigError where no good secret is found.
         """
-        origin = Origin(self._keys_for(env), env)
+        origin = Origin(self._keys.of(env), env)
         access, refresh = self.config.access, self.config.refresh
         access_tokens = _candidates(cookies, access.name)
         refresh_tokens = _candidates(cookies, refresh.name) if refresh else []
@@ -135,7 +129,7 @@ class SessionManager:
 
         Raises SessionDataError naming the key, or StorageUnavailable; the client's cookies then stay as they are.
         """
-        origin = session._origin or Origin(self._keys_for(None), None)
+        origin = session._origin or Origin(self._keys.of(None), None)
         modified = session._is_modified()
         if session._dropped and not modified:
             return await self._end(session)
@@ -193,25 +187,6 @@ class SessionManager:
             raise ConfigError("sessions can be revoked and listed only with a storage: set storage, for example sqlite")
         return self._gate.storage, self._gate
 
-    def _keys_for(self, env: Mapping[str, str] | None) -> KeyRing:
-        if env and (env.get(CURRENT) or env.get(PREVIOUS)):
-            return self._tenant_ring(env)
-        self.require_secret()
-        assert self._keys is not None
-        return self._keys
-
-    def _tenant_ring(self, env: Mapping[str, str]) -> KeyRing:
-        key = (env.get(CURRENT), env.get(PREVIOUS))
-        ring = self._tenant_keys.get(key)
-        if ring is None:
-            ring = KeyRing.find(self.config, self._environ, env)
-            if ring is None:
-                raise ConfigError(f"no secret: {CURRENT} is neither in the request's environment nor in the process's")
-            if len(self._tenant_keys) >= MAX_TENANTS:
-                del self._tenant_keys[next(iter(self._tenant_keys))]
-            self._tenant_keys[key] = ring
-        return ring
-
     def _new(self, origin: Origin, fault: TokenError | None = None) -> Session:
         session = Session(rejected=fault)
         session._origin = origin
@@ -241,9 +216,7 @@ class SessionManager:
         raise min(faults, key=_gravity)
 
     def _check_age(self, session: Session, claims: Mapping[str, Any], now: int, longest: float) -> None:
-        began = claims.get("orig_iat", claims.get("iat", now))
-        if isinstance(began, bool) or not isinstance(began, int | float):
-            raise TokenClaimError("token orig_iat is no number of seconds")
+        began = read_time(claims, "orig_iat") or read_time(claims, "iat") or now
         if began + longest <= now:
             raise TokenExpired("session has reached its max_lifetime")
         session.created_at = int(began)
@@ -251,7 +224,7 @@ class SessionManager:
     async def _stop_reuse(
         self, session: Session, claims: Mapping[str, Any], policy: TokenPolicy, origin: Origin
     ) -> None:
-        logger.warning("a refresh token of session %s was used again: the session is revoked", session.sid)
+        logger.warning("a refresh token of session %r was used again: the session is revoked", session.sid)
         if not await self._authority.end(session.sid):
             return
         event = JtiEvent(claims["jti"], session, policy.use, int(claims["exp"]), claims, self.config, origin.env)
@@ -295,10 +268,6 @@ class SessionManager:
 
     def _now(self) -> int:
         return int(self._clock())
-
-
-def _with_storage(config: SessionConfig, storage: JtiStorage | str) -> SessionConfig:
-    return replace(config, storage=storage)
 
 
 def _candidates(cookies: Cookies, name: str) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Se
 from dataclasses import dataclass, field
 from itertools import islice
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, Self, TypeGuard, TypeVar
 
 from .errors import StorageUnavailable
 
@@ -24,7 +24,7 @@ MAX_METADATA_BYTES = 1024
 MAX_NUMBER = 2**53  # what every database and JavaScript keep exactly
 
 
-def is_storable_text(value: object) -> bool:
+def is_storable_text(value: object) -> TypeGuard[str]:
     """Whether every backend can keep this text unchanged: a ``str`` without NUL and lone surrogates."""
     if not isinstance(value, str) or "\x00" in value:
         return False

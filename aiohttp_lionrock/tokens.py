@@ -13,8 +13,9 @@ from .config import SessionConfig, TokenPolicy
 from .errors import TokenClaimError, TokenExpired, TokenForged, TokenMalformed, TokenTooLarge
 from .jsontext import decode_object, encode
 from .keys import HMAC, KeyRing
+from .storage import is_storable_text
 
-__all__ = ["TokenCodec"]
+__all__ = ["MAX_ID", "TokenCodec", "read_time"]
 
 MAX_TIME = 2**53
 MAX_ID = 512  # characters of a sid or jti; both reach the storage as keys
@@ -81,7 +82,7 @@ class TokenCodec:
 
     def _check_claims(self, claims: dict[str, Any], policy: TokenPolicy, now: int) -> None:
         config, tolerance = self._config, self._config.clock_tolerance
-        expires, issued, begins = _time(claims, "exp"), _time(claims, "iat"), _time(claims, "nbf")
+        expires, issued, begins = read_time(claims, "exp"), read_time(claims, "iat"), read_time(claims, "nbf")
         if expires is None:
             raise TokenClaimError("token has no exp")
         if expires <= now - tolerance:
@@ -98,7 +99,7 @@ class TokenCodec:
         if config.refresh is not None:
             _check_use(claims, policy)
         sid = claims.get("sid")
-        if not isinstance(sid, str) or not 0 < len(sid) <= MAX_ID:
+        if not sid or not is_storable_text(sid) or len(sid) > MAX_ID:
             raise TokenClaimError("token sid is no text of a sensible length")
 
 
@@ -108,7 +109,8 @@ def _check_use(claims: Mapping[str, Any], policy: TokenPolicy) -> None:
         raise TokenClaimError(f"token use is not {policy.use}")
 
 
-def _time(claims: Mapping[str, Any], name: str) -> int | float | None:
+def read_time(claims: Mapping[str, Any], name: str) -> int | float | None:
+    """A NumericDate (RFC 7519, section 2), None where there is none. Raises TokenClaimError for anything else."""
     value = claims.get(name, _ABSENT)
     if type(value) is int and -MAX_TIME < value < MAX_TIME:
         return value

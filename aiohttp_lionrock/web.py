@@ -63,8 +63,9 @@ def setup(
     """
     if _MANAGER in app:
         raise ConfigError("setup was called on this app before: one session configuration for each app")
-    config = SessionConfig.from_mapping(settings) if config is None else config.updated(settings)
-    manager = SessionManager(config, storage)
+    if storage is not None:
+        settings["storage"] = storage
+    manager = SessionManager(SessionConfig.from_mapping(settings) if config is None else config.updated(settings))
     if request_env is None:
         manager.require_secret()
     app[_MANAGER] = manager

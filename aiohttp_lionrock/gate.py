@@ -32,5 +32,10 @@ class StorageGate:
             raise StorageUnavailable(f"the storage did not answer within {self._timeout} s") from exc
 
     async def aclose(self) -> None:
+        """Closes the storage. Raises StorageUnavailable where it does not close in time."""
         self._opened = False
-        await self.storage.aclose()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self.storage.aclose()
+        except TimeoutError as exc:
+            raise StorageUnavailable(f"the storage did not close within {self._timeout} s") from exc

@@ -78,7 +78,7 @@ def _children(value: object) -> list[Any]:
 
 
 def explain_unstorable(value: object) -> str | None:
-    """Why this value would not come back from a token as it is, or None where it would."""
+    """Why this value of a session would not come back from a token as it is, or None where it would."""
     if not isinstance(value, (dict, list)):
         return _fault(value)
     for count, (item, depth) in enumerate(_walk(value)):
@@ -93,7 +93,7 @@ def explain_unstorable(value: object) -> str | None:
 
 
 def _walk(value: object) -> Iterator[tuple[object, int]]:
-    stack = [(value, 1)]
+    stack = [(value, 2)]  # the session is the first level
     while stack:
         item, depth = stack.pop()
         yield item, depth

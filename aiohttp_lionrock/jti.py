@@ -92,6 +92,9 @@ class JtiAuthority(ABC):
         """Revokes every session of a subject but the sid ``keep``; returns how many."""
         return 0
 
+    def open(self) -> None:
+        """Makes ready for use, again after `aclose` too."""
+
     async def aclose(self) -> None:
         """Gives back what the authority holds."""
 

@@ -67,6 +67,7 @@ class SessionManager:
 
     async def open(self) -> None:
         """Opens the storage. Raises StorageUnavailable; a later call of `load` or `save` tries again."""
+        self._authority.open()
         if self._gate:
             await self._gate(self._gate.storage.ping)
 

@@ -80,6 +80,6 @@ class TokenMint:
 
 
 def _too_large(session: Session, what: str) -> SessionTooLarge:
-    sizes = sorted(((len(encode(value)), key) for key, value in session.items()), reverse=True)[:3]
-    named = ", ".join(f"{key} ({size} bytes)" for size, key in sizes)
+    sizes = sorted(((len(encode({key: value})), key) for key, value in session.items()), reverse=True)[:3]
+    named = ", ".join(f"{key:.60} ({size} bytes)" for size, key in sizes)
     return SessionTooLarge(f"{what}; the largest keys: {named}", sizes[0][1] if sizes else None)

@@ -21,6 +21,7 @@ __all__ = ["RecordJti"]
 
 MAX_ATTEMPTS = 100
 MAX_TRUSTED = 10_000
+UNDO_ATTEMPTS = 8
 
 T = TypeVar("T")
 
@@ -66,6 +67,9 @@ class RecordJti(JtiAuthority):
             except DuplicateRecord:
                 pass  # another request recorded it first
         return await self._continue(write)
+
+    def open(self) -> None:
+        self._repairs.open()
 
     async def end(self, sid: str) -> bool:
         return await self._revoking(self._gate(self._storage.delete, sid))
@@ -139,24 +143,33 @@ class RecordJti(JtiAuthority):
             await self._gate(self._storage.insert, record)
             await self._leave_old(write)
         except (StorageUnavailable, TokenRevoked, asyncio.CancelledError):
-            self._repairs.add(session.sid, lambda: self._undo_start(record.sid))
+            if not write.origin.unrecorded:
+                self._repairs.add(record.sid, lambda attempt: self._undo_start(record.sid, attempt))
+                session._take_new_sid()  # whoever saves again must not meet the undoing
             raise
         return issued
 
     async def _leave_old(self, write: Write) -> None:
-        old = write.session._ended_sid
-        if old is None or await self.end(old):
-            return
-        # Somebody ended the session while the handler ran. Data that it carries over must not outlive that, unless
-        # nobody was logged in before and somebody is now: two logins from one page end each other's old session.
+        """Ends the session that this one takes over from."""
         origin, session = write.origin, write.session
+        # Somebody may end the session while the handler runs. Data that it carries over must not outlive that, unless
+        # nobody was logged in before and somebody is now: two logins from one page end each other's old session.
         is_login = origin.subject is None and session.subject is not None
-        if session._carried and not origin.unrecorded and not is_login:
+        must_be_live = session._carried and not origin.unrecorded and not is_login
+        if session._ended_sid is None:
+            return
+        try:
+            was_live = await self.end(session._ended_sid)
+        except StorageUnavailable:
+            if must_be_live or await self._gate(self._storage.get, session._ended_sid) is not None:
+                raise
+            return
+        if must_be_live and not was_live:
             raise TokenRevoked("session was ended while it was renewed")
 
-    async def _undo_start(self, sid: str) -> bool:
-        await self._gate(self._storage.delete, sid)
-        return True
+    async def _undo_start(self, sid: str, attempt: int) -> bool:
+        # A record that is not there may still be on its way, so one look is not enough.
+        return await self._gate(self._storage.delete, sid) or attempt >= UNDO_ATTEMPTS
 
     async def _continue(self, write: Write) -> list[Issued]:
         record, is_fresh = write.origin.record, False
@@ -210,7 +223,7 @@ class RecordJti(JtiAuthority):
         except (StorageUnavailable, asyncio.CancelledError):
             jti = successor.refresh_jti
             if jti is not None and jti != record.refresh_jti:
-                self._repairs.add(jti, lambda: self._settle_rotation(record, jti))
+                self._repairs.add(jti, lambda _: self._settle_rotation(record, jti))
             raise
 
     async def _settle_rotation(self, record: JtiRecord, successor_jti: str) -> bool:

@@ -184,6 +184,9 @@ class Session(MutableMapping[str, JSON]):
     def _leave_sid(self) -> None:
         if not self._is_new:
             self._ended_sid = self._ended_sid or self._sid
+        self._take_new_sid()
+
+    def _take_new_sid(self) -> None:
         self._sid = str(uuid4())
 
     def _is_modified(self) -> bool:
@@ -232,8 +235,12 @@ def _snapshot(data: dict[str, Any]) -> dict[str, Any] | bytes:
 
 
 def _is_same(data: dict[str, Any], flat: dict[str, Any]) -> bool:
-    """Equal in a token's eyes, where 1 is not True and not 1.0."""
-    return data == flat and all(type(value) is type(flat[key]) for key, value in data.items())
+    """Equal in a token's eyes, where 1 is not True, not 1.0, and 0.0 is not -0.0."""
+    return data == flat and all(_is_alike(value, flat[key]) for key, value in data.items())
+
+
+def _is_alike(one: object, other: object) -> bool:
+    return type(one) is type(other) and (not isinstance(one, float) or repr(one) == repr(other))
 
 
 def _check_storable(key: str, value: object) -> None:

@@ -8,6 +8,7 @@ handler sends its response itself (a stream, a WebSocket handshake).
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -20,7 +21,7 @@ from .errors import ConfigError, StorageUnavailable
 from .log import logger
 from .manager import SessionManager
 from .session import Session
-from .storage import JtiStorage
+from .storage import Clock, JtiStorage
 
 __all__ = ["get_session", "new_session", "response_signal", "session_middleware", "setup"]
 
@@ -54,18 +55,20 @@ def setup(
     *,
     storage: JtiStorage | str | None = None,
     request_env: RequestEnv | None = None,
+    clock: Clock = time.time,
     **settings: Any,
 ) -> SessionManager:
     """Gives every handler of an app and its sub-apps a session; the storage opens and closes with the app.
 
     ``settings`` are SessionConfig fields. ``request_env`` gives a request its own environment, for tenants with
-    secrets of their own. Raises ConfigError with everything that is wrong.
+    secrets of their own; ``clock`` is the time that expiry goes by. Raises ConfigError with everything that is wrong.
     """
     if _MANAGER in app:
         raise ConfigError("setup was called on this app before: one session configuration for each app")
     if storage is not None:
         settings["storage"] = storage
-    manager = SessionManager(SessionConfig.from_mapping(settings) if config is None else config.updated(settings))
+    config = SessionConfig.from_mapping(settings) if config is None else config.updated(settings)
+    manager = SessionManager(config, clock=clock)
     if request_env is None:
         manager.require_secret()
     app[_MANAGER] = manager

@@ -1,0 +1,85 @@
+# Python 3.11 or newer and make are all that this needs; everything else is installed into .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_READY := $(VENV)/.demo-ready
+TEST_READY := $(VENV)/.test-ready
+
+PROJECTS := . backends/sqlite backends/mongodb
+PYPROJECTS := $(PROJECTS:%=%/pyproject.toml)
+
+# A Python is tried before it is used: a pyenv shim may be on the PATH and not run.
+SUPPORTED := 3.11 3.12 3.13
+PYENV := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+VERSION := import sys; print("%d.%d" % sys.version_info[:2])
+
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 $(PYENV)/3.1*/bin/python; do \
+	"$$python" -c '$(NEW_ENOUGH)' 2>/dev/null && echo "$$python" && break; done)
+
+# $(call find,3.12): a Python of that version, or nothing.
+find = $(shell for python in python$(1) $(PYENV)/$(1).*/bin/python; do \
+	[ "$$("$$python" -c '$(VERSION)' 2>/dev/null)" = $(1) ] && echo "$$python" && break; done)
+
+.PHONY: help demo test lint pytest format build test-wheels test-pythons clean environment
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1#/p' Makefile | awk -F'#' '{ printf "make %-15s%s\n", $$1, $$2 }'
+
+demo: $(DEMO_READY) ## run examples/quickstart.py
+	@$(BIN)/python examples/quickstart.py
+
+test: lint pytest ## all that a change must pass: style, types, tests
+
+lint: $(TEST_READY) ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/mypy --strict examples
+
+pytest: $(TEST_READY) ## the tests alone; any warning is an error
+	$(BIN)/python -m pytest
+
+format: $(TEST_READY) ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+build: $(TEST_READY) ## sdists and wheels of the three distributions, in dist
+	rm -rf dist
+	for project in $(PROJECTS); do $(BIN)/python -m build --outdir dist $$project || exit; done
+
+test-wheels: build ## install the wheels where nothing of this checkout is seen, and use them
+	$(BIN)/python tests/smoke_wheels.py dist
+
+test-pythons: $(SUPPORTED:%=test-python-%) ## the tests on every other supported Python that is found
+
+test-python-%: $(TEST_READY)
+	@if [ "$$($(BIN)/python -c '$(VERSION)')" = $* ]; then \
+		echo "Python $*: tested by make test"; \
+	elif [ -n "$(call find,$*)" ]; then \
+		echo "Python $*: $(call find,$*)"; \
+		$(MAKE) --no-print-directory pytest VENV=.venv-$* PYTHON="$(call find,$*)"; \
+	else \
+		echo "Python $*: not found, not tested"; \
+	fi
+
+clean: ## remove what was made, the environments too
+	rm -rf .venv .venv-3.* build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+# The environment is made once, and its packages are installed again when a pyproject.toml has changed.
+
+environment:
+	@if [ ! -e $(VENV) ]; then \
+		"$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python" >&2; exit 1; }; \
+		"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }; \
+	fi
+	@$(BIN)/python -c 'import pip; $(NEW_ENOUGH)' 2>/dev/null || { \
+		echo "$(VENV) holds no Python 3.11 or newer with pip: remove it and call make again (rm -r $(VENV))" >&2; exit 1; }
+
+$(DEMO_READY): $(PYPROJECTS) | environment
+	$(BIN)/python -m pip install --quiet -e . -e backends/sqlite
+	@touch $@
+
+$(TEST_READY): $(PYPROJECTS) | environment
+	$(BIN)/python -m pip install --quiet -e '.[test]' -e backends/sqlite -e backends/mongodb
+	@touch $@

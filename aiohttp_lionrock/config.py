@@ -103,9 +103,9 @@ class TokenPolicy:
 class SessionConfig:
     """All settings of a session manager; times in seconds. Raises ConfigError with every fault at once.
 
-    ``storage`` (a URL or a `JtiStorage`) turns jti on, for both tokens unless ``jti.token_use`` says otherwise.
-    ``max_token_length`` counts characters; raising it beyond 4096 also lifts the check that browsers keep the
-    cookie. ``max_lifetime`` bounds a session from its creation, whatever is refreshed.
+    ``storage`` (a URL or a `JtiStorage`, here or at the manager) turns jti on, for both tokens unless
+    ``jti.token_use`` says otherwise. ``max_token_length`` counts characters; raising it beyond 4096 also lifts the
+    check that browsers keep the cookie. ``max_lifetime`` bounds a session from its creation, whatever is refreshed.
     """
 
     name: str = "lionrock-session"
@@ -120,7 +120,7 @@ class SessionConfig:
     clock_tolerance: float = 60
     minimum_secret_length: int | None = None
     max_token_length: int = 4096
-    secret: str | Sequence[str] | None = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False)
     secrets: str | Sequence[str] | None = field(default=None, repr=False)
     previous_secret: str | Sequence[str] | None = field(default=None, repr=False)
     previous_secrets: str | Sequence[str] | None = field(default=None, repr=False)
@@ -150,7 +150,7 @@ class SessionConfig:
         if refresh_policy and refresh_policy.name == access_policy.name:
             faults.add(f"refresh_token.name and the access token's name are both {access_policy.name!r}")
         faults.raise_if_any()
-        for name in ("audience", "secret", "secrets", "previous_secret", "previous_secrets"):
+        for name in ("audience", "secrets", "previous_secret", "previous_secrets"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "access", access_policy)
@@ -196,8 +196,6 @@ def _resolve_jti(config: SessionConfig, has_refresh: bool, faults: Faults) -> Jt
     for name, callback in callbacks.items():
         if callback is not None and not callable(callback):
             faults.add(f"jti.{name} must be callable, not {shown(callback)}")
-    if not has_storage and not any(callbacks.values()):
-        faults.add("jti is on with nothing behind it: give a storage, or the callbacks jti.persist and jti.verify")
     if has_storage and (jti.persist or jti.verify):
         faults.add("jti.persist and jti.verify do what the storage does: give the storage or the callbacks")
     if jti.token_use not in (None, "access", "refresh", "both"):
@@ -250,7 +248,9 @@ def _check_audience(audience: object, faults: Faults) -> None:
 
 
 def _check_secret_types(config: SessionConfig, faults: Faults) -> None:
-    for name in ("secret", "secrets", "previous_secret", "previous_secrets"):
+    if not isinstance(config.secret, str | None):
+        faults.add("secret must be text; secrets takes a list, the first of which signs")
+    for name in ("secrets", "previous_secret", "previous_secrets"):
         value = getattr(config, name)
         if isinstance(value, str | None):
             continue

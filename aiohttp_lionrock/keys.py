@@ -103,9 +103,9 @@ def _previous(config: SessionConfig, process_env: Environment, request_env: Envi
 
 def _named(source: str, value: str | Sequence[str] | None) -> Iterator[Sourced]:
     """Each secret with the name of where it stands; an empty one is none."""
-    if isinstance(value, str):
-        value = [value]
-    return ((source, secret) for secret in value or () if secret)
+    if value is None or isinstance(value, str):
+        return iter([(source, value)] if value else [])
+    return ((f"{source}[{i}]", secret) for i, secret in enumerate(value) if secret)
 
 
 def _weaknesses(secret: str, config: SessionConfig) -> Iterator[str]:

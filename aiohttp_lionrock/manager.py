@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from .config import JtiEvent, SessionConfig, TokenPolicy
 from .cookies import CookieChange
-from .errors import ConfigError, TokenError, TokenExpired, TokenReused, TokenRevoked
+from .errors import ConfigError, TokenClaimError, TokenError, TokenExpired, TokenReused, TokenRevoked
 from .gate import StorageGate
 from .jti import CallbackJti, Issued, JtiAuthority, Origin, Stateless
 from .keys import KeyRings
@@ -181,6 +181,8 @@ class SessionManager:
         jti = self.config.jti_policy
         if jti is None:
             return Stateless(self.config)
+        if self._gate is None and not (jti.generate or jti.persist or jti.verify):
+            raise ConfigError("jti is on with nothing behind it: give a storage, or callbacks (persist and verify)")
         return RecordJti(self.config, jti, self._gate) if self._gate else CallbackJti(self.config, jti)
 
     def _records(self) -> tuple[JtiStorage, StorageGate]:
@@ -217,7 +219,11 @@ class SessionManager:
         raise min(faults, key=_gravity)
 
     def _check_age(self, session: Session, claims: Mapping[str, Any], now: int, longest: float) -> None:
-        began = read_time(claims, "orig_iat") or read_time(claims, "iat") or now
+        began = read_time(claims, "orig_iat" if "orig_iat" in claims else "iat")
+        if began is None:
+            began = now
+        if began > now + self.config.clock_tolerance:
+            raise TokenClaimError("session begins in the future")
         if began + longest <= now:
             raise TokenExpired("session has reached its max_lifetime")
         session.created_at = int(began)
@@ -250,7 +256,7 @@ class SessionManager:
             return True
         if session.is_new:
             return self.config.save_uninitialized
-        return origin.refreshed or session._ended_sid is not None or bool(session._labels)
+        return origin.refreshed or session._ended_sid is not None or (self._gate is not None and bool(session._labels))
 
     async def _end(self, session: Session) -> list[CookieChange]:
         if session._ended_sid is not None:

@@ -66,7 +66,7 @@ class RecordJti(JtiAuthority):
                 return await self._start(write)
             except DuplicateRecord:
                 pass  # another request recorded it first
-        return await self._continue(write)
+        return await self._continue(write, origin.record)
 
     def open(self) -> None:
         self._repairs.open()
@@ -112,11 +112,8 @@ class RecordJti(JtiAuthority):
             self._trusted[sid, jti] = now + self._jti.cache_ttl
 
     def _answers_previous(self, record: JtiRecord, now: int) -> bool:
-        """Whether the refresh token before the current one still gets its successor.
-
-        ``rotated_at`` None marks a rotation that may never have reached the client (see `_settle_rotation`).
-        """
-        if record.rotated_at is None or record.refresh_jti in self._repairs:
+        """Whether the refresh token before the current one still gets its successor."""
+        if record.rotated_at is None:  # the successor may never have reached the client, see `_deliver`
             return True
         return self._jti.reuse_leeway > 0 and now - record.rotated_at <= self._jti.reuse_leeway
 
@@ -171,8 +168,8 @@ class RecordJti(JtiAuthority):
         # A record that is not there may still be on its way, so one look is not enough.
         return await self._gate(self._storage.delete, sid) or attempt >= UNDO_ATTEMPTS
 
-    async def _continue(self, write: Write) -> list[Issued]:
-        record, is_fresh = write.origin.record, False
+    async def _continue(self, write: Write, record: JtiRecord | None, *, is_fresh: bool = False) -> list[Issued]:
+        """Issues under the record of a session that goes on; one that is not ``is_fresh`` is asked for again."""
         for _ in range(MAX_ATTEMPTS):
             if record is None:
                 record, is_fresh = await self._gate(self._storage.get, write.session.sid), True
@@ -181,24 +178,23 @@ class RecordJti(JtiAuthority):
             issued, successor = await self._propose(record, write)
             if successor == record and is_fresh:
                 return issued
-            if successor != record and await self._replace(successor, record):
-                return issued
+            if successor != record and await self._store(write, successor, record):
+                if successor.previous_jti == record.previous_jti:
+                    return issued
+                return await self._deliver(write, _next_version(successor, record), issued)
             record = None
         raise StorageUnavailable("the session's record changes faster than it can be written")
 
     async def _propose(self, record: JtiRecord, write: Write) -> tuple[list[Issued], JtiRecord]:
         """The tokens for this response, and the record as it is to be once they are out."""
         origin, session = write.origin, write.session
-        refresh_iat = None
-        successor = record
+        successor, refresh_iat = record, None
         if origin.refreshed and self._config.rotate and self._covers_refresh():
             if record.refresh_jti == origin.refresh_jti:
-                successor = replace(
-                    record,
-                    refresh_jti=await self._jti_for("refresh", write),
-                    previous_jti=record.refresh_jti,
-                    rotated_at=write.now,
-                )
+                fresh = await self._jti_for("refresh", write)
+                successor = replace(record, refresh_jti=fresh, previous_jti=record.refresh_jti, rotated_at=None)
+            elif record.rotated_at is None:
+                successor = replace(record, rotated_at=write.now)
             elif not write.modified:
                 refresh_iat = record.rotated_at
         grant = Grant(
@@ -217,31 +213,28 @@ class RecordJti(JtiAuthority):
         )
         return issued, successor
 
-    async def _replace(self, successor: JtiRecord, record: JtiRecord) -> bool:
+    async def _deliver(self, write: Write, record: JtiRecord, issued: list[Issued]) -> list[Issued]:
+        """Starts the leeway of the token before, now that its successor is known to be stored.
+
+        Until then, and for ever where this process ends here, that token gets the successor at any time: a client
+        that never got it is not taken for a thief, whichever process it asks.
+        """
+        try:
+            return await self._continue(write, record, is_fresh=True)
+        except StorageUnavailable:
+            return issued
+
+    async def _store(self, write: Write, successor: JtiRecord, record: JtiRecord) -> bool:
         try:
             return await self._put(successor, record)
-        except (StorageUnavailable, asyncio.CancelledError):
-            jti = successor.refresh_jti
-            if jti is not None and jti != record.refresh_jti:
-                self._repairs.add(jti, lambda _: self._settle_rotation(record, jti))
+        except StorageUnavailable:
+            # Whoever came with the token before the current one gets that one: it is known to be stored.
+            if write.origin.refreshed and write.origin.refresh_jti == record.previous_jti is not None:
+                return True
             raise
 
-    async def _settle_rotation(self, record: JtiRecord, successor_jti: str) -> bool:
-        """Marks a rotation of unknown outcome as undelivered, so that its client is never taken for a thief.
-
-        True when nothing is left to do; False to try again.
-        """
-        found = await self._gate(self._storage.get, record.sid)
-        if found is None:
-            return True
-        if found.refresh_jti == successor_jti:
-            return found.rotated_at is None or await self._put(replace(found, rotated_at=None), found)
-        if found.version > record.version:
-            return True
-        return await self._put(found, found)  # the lost write can no longer meet the version it expects
-
-    async def _put(self, successor: JtiRecord, found: JtiRecord) -> bool:
-        return await self._gate(self._storage.replace, _next_version(successor, found), found.version)
+    async def _put(self, successor: JtiRecord, record: JtiRecord) -> bool:
+        return await self._gate(self._storage.replace, _next_version(successor, record), record.version)
 
     def _covers_refresh(self) -> bool:
         return self._config.refresh is not None and self._config.refresh.covered

@@ -26,9 +26,6 @@ class Repairs:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closed = False
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._tasks
-
     def open(self) -> None:
         """Takes jobs again after `aclose`."""
         self._closed = False

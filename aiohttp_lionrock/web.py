@@ -34,14 +34,15 @@ Signal = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 class _Slot:
     """One manager's session in one request."""
 
-    __slots__ = ("failed", "manager", "outer", "request_env", "saved", "session")
+    __slots__ = ("changes", "failed", "manager", "outer", "request_env", "saved", "session")
 
     def __init__(self, manager: SessionManager, request_env: RequestEnv | None, outer: "_Slot | None") -> None:
         self.manager = manager
         self.request_env = request_env
         self.outer = outer
         self.session: Session | None = None
-        self.saved = False
+        self.changes: list[CookieChange] = []
+        self.saved = False  # or too late for it
         self.failed = False
 
 
@@ -97,7 +98,9 @@ def session_middleware(manager: SessionManager, *, request_env: RequestEnv | Non
                     await _save(slot, slot.session, raised)
                 raise
             if slot.session is not None and not slot.saved:
-                if response.prepared:
+                if not isinstance(response, web.StreamResponse):
+                    slot.failed = True  # aiohttp says what is wrong with that
+                elif response.prepared:
                     logger.error("a response left before its session was saved: append response_signal to the app")
                 else:
                     await _save(slot, slot.session, response)
@@ -105,7 +108,10 @@ def session_middleware(manager: SessionManager, *, request_env: RequestEnv | Non
         except web.HTTPException:
             raise
         except StorageUnavailable as exc:
-            return _unavailable(slot, exc)
+            slot.failed = True
+            if request.writer.output_size:
+                raise  # the head is out; aiohttp ends the connection
+            return _unavailable(exc)
         except BaseException:
             slot.failed = True
             raise
@@ -123,8 +129,19 @@ def response_signal(manager: SessionManager) -> Signal:
         slot = request.get(_SLOT)
         while slot is not None and slot.manager is not manager:
             slot = slot.outer
-        if slot is not None and slot.session is not None and not slot.saved and not slot.failed:
-            await _save(slot, slot.session, response)
+        if slot is None or slot.failed:
+            return
+        if slot.saved:
+            if slot.changes:  # another response, or another cookie, may have come in between
+                _put_cookies(response, slot.changes)
+        elif slot.session is None:
+            slot.saved = True
+        else:
+            try:
+                await _save(slot, slot.session, response)
+            except BaseException:
+                _take_back_preparation(request)
+                raise
 
     return on_response_prepare
 
@@ -140,6 +157,7 @@ async def get_session(request: web.Request) -> Session:
         session = await slot.manager.load(cookies, env)
         if slot.session is None:  # of two tasks that ask at once, both get the session that is loaded first
             slot.session = session
+            session._sealed = slot.saved
     return slot.session
 
 
@@ -173,28 +191,37 @@ async def _purge_now_and_then(manager: SessionManager) -> None:
             await manager.purge()
         except StorageUnavailable as exc:
             logger.warning("expired session records were not purged: %s", exc)
+        except Exception:
+            logger.exception("expired session records were not purged")
 
 
 async def _save(slot: _Slot, session: Session, response: web.StreamResponse) -> None:
-    changes = await slot.manager.save(session) if slot.manager.needs_save(session) else []
+    if slot.manager.needs_save(session):
+        slot.changes = await slot.manager.save(session)
     slot.saved = session._sealed = True
     _vary_by_cookie(response)
-    if changes:
-        response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
-        _put_cookies(response, changes)
+    if slot.changes:
+        _put_cookies(response, slot.changes)
 
 
 def _put_cookies(response: web.StreamResponse, changes: list[CookieChange]) -> None:
     """Adds the Set-Cookie headers. aiohttp has written ``response.cookies`` out before the prepare signal runs."""
     headers = response.headers
+    headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
     for change in changes:
         response.cookies.pop(change.name, None)
     if hdrs.SET_COOKIE in headers:
         names = {change.name for change in changes}
-        others = [line for line in headers.popall(hdrs.SET_COOKIE) if line.partition("=")[0] not in names]
+        others = [line for line in headers.popall(hdrs.SET_COOKIE) if line.partition("=")[0].strip() not in names]
         headers.extend((hdrs.SET_COOKIE, line) for line in others)
     for change in changes:
         headers.add(hdrs.SET_COOKIE, change.header())
+
+
+def _take_back_preparation(request: web.Request) -> None:
+    """Lets another response use the writer that aiohttp has set up for this one, whose head was not sent."""
+    for setting in ("chunked", "length", "_compress"):
+        vars(request.writer).pop(setting, None)
 
 
 def _vary_by_cookie(response: web.StreamResponse) -> None:
@@ -207,8 +234,7 @@ def _vary_by_cookie(response: web.StreamResponse) -> None:
         response.headers[hdrs.VARY] = ", ".join([*present, "Cookie"])
 
 
-def _unavailable(slot: _Slot, exc: StorageUnavailable) -> web.Response:
-    slot.failed = True
+def _unavailable(exc: StorageUnavailable) -> web.Response:
     logger.error("the session storage cannot answer: %s", exc, exc_info=exc)
     return web.Response(
         status=503,

@@ -113,7 +113,7 @@ class RecordJti(JtiAuthority):
 
     def _answers_previous(self, record: JtiRecord, now: int) -> bool:
         """Whether the refresh token before the current one still gets its successor."""
-        if record.rotated_at is None:  # the successor may never have reached the client, see `_deliver`
+        if record.rotated_at is None:  # the successor may never have reached the client, see `_start_leeway`
             return True
         return self._jti.reuse_leeway > 0 and now - record.rotated_at <= self._jti.reuse_leeway
 
@@ -168,20 +168,22 @@ class RecordJti(JtiAuthority):
         # A record that is not there may still be on its way, so one look is not enough.
         return await self._gate(self._storage.delete, sid) or attempt >= UNDO_ATTEMPTS
 
-    async def _continue(self, write: Write, record: JtiRecord | None, *, is_fresh: bool = False) -> list[Issued]:
-        """Issues under the record of a session that goes on; one that is not ``is_fresh`` is asked for again."""
+    async def _continue(self, write: Write, record: JtiRecord | None) -> list[Issued]:
+        """Issues under the record of a session that goes on."""
+        is_fresh = False
         for _ in range(MAX_ATTEMPTS):
             if record is None:
                 record, is_fresh = await self._gate(self._storage.get, write.session.sid), True
             if record is None:
                 raise TokenRevoked("session was ended while the request was handled")
             issued, successor = await self._propose(record, write)
-            if successor == record and is_fresh:
-                return issued
-            if successor != record and await self._store(write, successor, record):
-                if successor.previous_jti == record.previous_jti:
-                    return issued
-                return await self._deliver(write, _next_version(successor, record), issued)
+            if successor != record:
+                stored = await self._put(successor, record)
+            else:
+                stored = record if is_fresh or self._owes_successor(record, write.origin) else None
+            if stored is not None:
+                owes = self._owes_successor(stored, write.origin)
+                return await self._start_leeway(write, stored, issued) if owes else issued
             record = None
         raise StorageUnavailable("the session's record changes faster than it can be written")
 
@@ -193,8 +195,6 @@ class RecordJti(JtiAuthority):
             if record.refresh_jti == origin.refresh_jti:
                 fresh = await self._jti_for("refresh", write)
                 successor = replace(record, refresh_jti=fresh, previous_jti=record.refresh_jti, rotated_at=None)
-            elif record.rotated_at is None:
-                successor = replace(record, rotated_at=write.now)
             elif not write.modified:
                 refresh_iat = record.rotated_at
         grant = Grant(
@@ -213,28 +213,29 @@ class RecordJti(JtiAuthority):
         )
         return issued, successor
 
-    async def _deliver(self, write: Write, record: JtiRecord, issued: list[Issued]) -> list[Issued]:
-        """Starts the leeway of the token before, now that its successor is known to be stored.
+    def _owes_successor(self, record: JtiRecord, origin: Origin) -> bool:
+        """Whether the client holds the token before the current one, and may never have been sent that one."""
+        return (
+            record.rotated_at is None and origin.refresh_jti is not None and record.previous_jti == origin.refresh_jti
+        )
+
+    async def _start_leeway(self, write: Write, record: JtiRecord, issued: list[Issued]) -> list[Issued]:
+        """Lets the leeway of the token before run, now that its successor is known to be stored and is on its way.
 
         Until then, and for ever where this process ends here, that token gets the successor at any time: a client
         that never got it is not taken for a thief, whichever process it asks.
         """
         try:
-            return await self._continue(write, record, is_fresh=True)
+            if await self._put(replace(record, rotated_at=write.now), record) is not None:
+                return issued
+            return await self._continue(write, None)
         except StorageUnavailable:
             return issued
 
-    async def _store(self, write: Write, successor: JtiRecord, record: JtiRecord) -> bool:
-        try:
-            return await self._put(successor, record)
-        except StorageUnavailable:
-            # Whoever came with the token before the current one gets that one: it is known to be stored.
-            if write.origin.refreshed and write.origin.refresh_jti == record.previous_jti is not None:
-                return True
-            raise
-
-    async def _put(self, successor: JtiRecord, record: JtiRecord) -> bool:
-        return await self._gate(self._storage.replace, _next_version(successor, record), record.version)
+    async def _put(self, successor: JtiRecord, record: JtiRecord) -> JtiRecord | None:
+        """Stores the successor of a record; None where another one was faster."""
+        stored = replace(successor, version=record.version + 1)
+        return stored if await self._gate(self._storage.replace, stored, record.version) else None
 
     def _covers_refresh(self) -> bool:
         return self._config.refresh is not None and self._config.refresh.covered
@@ -248,10 +249,6 @@ class RecordJti(JtiAuthority):
 
 def _latest_exp(issued: list[Issued]) -> int:
     return max(int(token.claims["exp"]) for token in issued)
-
-
-def _next_version(successor: JtiRecord, found: JtiRecord) -> JtiRecord:
-    return replace(successor, version=found.version + 1)
 
 
 def _subject(session: Session) -> str | None:

@@ -8,6 +8,7 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import islice
 from types import TracebackType
@@ -185,7 +186,8 @@ class Coalescer(Generic[K, V]):
 
     ``run`` takes the gathered keys and answers a mapping; a key that it leaves out gets ``default``, a
     value that is an exception is raised to that key's callers alone. While a batch runs, the next one
-    gathers. Callers with an equal key share one answer; a cancelled caller does not hurt the others.
+    gathers. Callers with an equal key share one answer: right for reads; writes need keys that are equal to
+    themselves alone. A cancelled caller does not hurt the others.
     """
 
     def __init__(
@@ -217,10 +219,13 @@ class Coalescer(Generic[K, V]):
 
     async def _work(self) -> None:
         while self._waiting:
-            keys = list(islice(self._waiting, self._limit))
-            self._running = {key: self._waiting.pop(key) for key in keys}
+            gathered = {key: self._waiting.pop(key) for key in list(islice(self._waiting, self._limit))}
+            self._running = {
+                key: futures for key, futures in gathered.items() if not all(map(asyncio.Future.done, futures))
+            }
+            keys = list(self._running)
             try:
-                answers = await self._run(keys)
+                answers = await self._run(keys) if keys else {}
             except Exception as exc:
                 answers = dict.fromkeys(keys, exc)
             for key, futures in self._running.items():
@@ -242,6 +247,13 @@ def _answer(futures: Iterable[asyncio.Future[V]], answer: V | Exception) -> None
         if future.done():
             continue
         if isinstance(answer, Exception):
-            future.set_exception(answer)
+            future.set_exception(_own_copy(answer))
         else:
             future.set_result(answer)
+
+
+def _own_copy(exc: Exception) -> Exception:
+    """One for each caller: an exception that is raised in many tasks would gather the tracebacks of all."""
+    twin = copy(exc)
+    twin.__cause__ = exc.__cause__
+    return twin

@@ -1,30 +1,34 @@
 """KeyRing: which secret signs and which verify, in the order that the wire contract gives."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
-from typing import Self
-
-from jwt.algorithms import HMACAlgorithm
-from jwt.exceptions import InvalidKeyError
+from typing import TYPE_CHECKING, Self
 
 from .config import ALGORITHMS, SessionConfig
 from .errors import ConfigError
 
-__all__ = ["CURRENT", "HMAC", "PREVIOUS", "KeyRing", "KeyRings"]
+if TYPE_CHECKING:
+    from jwt.algorithms import HMACAlgorithm
+
+__all__ = ["CURRENT", "PREVIOUS", "KeyRing", "KeyRings", "hmac_algorithm"]
 
 CURRENT = "SESSION_SECRET"
 PREVIOUS = "SESSION_SECRET_PREVIOUS"
 
-HMAC = {
-    "HS256": HMACAlgorithm(HMACAlgorithm.SHA256),
-    "HS384": HMACAlgorithm(HMACAlgorithm.SHA384),
-    "HS512": HMACAlgorithm(HMACAlgorithm.SHA512),
-}
-
 MAX_TENANTS = 1000
 
 Environment = Mapping[str, str]
+
+
+@cache
+def hmac_algorithm(name: str) -> "HMACAlgorithm":
+    """PyJWT's HMAC for HS256, HS384 or HS512; imported late, because it brings in cryptography where that is there."""
+    from jwt.algorithms import HMACAlgorithm
+
+    return HMACAlgorithm({"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}[name])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +113,11 @@ def _named(source: str, value: str | Sequence[str] | None) -> Iterator[Sourced]:
 
 
 def _weaknesses(secret: str, config: SessionConfig) -> Iterator[str]:
+    from jwt.exceptions import InvalidKeyError
+
     try:
         raw = secret.encode()
-        HMAC[config.algorithm].prepare_key(raw)
+        hmac_algorithm(config.algorithm).prepare_key(raw)
     except UnicodeEncodeError:
         yield "is not valid text: it must encode as UTF-8"
         return

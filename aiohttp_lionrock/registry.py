@@ -7,10 +7,13 @@ A URL may hold a password, so no error here shows more of it than its scheme.
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from .errors import ConfigError, UnknownBackend
 from .storage import JtiStorage
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["open_storage"]
 
@@ -29,6 +32,8 @@ def open_storage(url: str) -> JtiStorage:
     Raises UnknownBackend where none of the scheme is installed, and ConfigError where the URL has no scheme,
     where the backend does not load and where the backend refuses the URL.
     """
+    from importlib.metadata import entry_points  # late: an application without a storage URL does not need it
+
     match = URL.fullmatch(url)
     if match is None:
         raise ConfigError('a storage URL is a backend\'s name, "://" and an address, as in "sqlite:///sessions.db"')
@@ -46,7 +51,7 @@ def open_storage(url: str) -> JtiStorage:
     return _load(point, distribution).from_url(f"{scheme}://{address}")
 
 
-def _load(point: EntryPoint, distribution: str) -> type[JtiStorage]:
+def _load(point: "EntryPoint", distribution: str) -> type[JtiStorage]:
     try:
         backend = point.load()
     except Exception as exc:
@@ -71,5 +76,5 @@ def _unknown(scheme: str, installed: Iterable[str]) -> UnknownBackend:
     return UnknownBackend(scheme, names, hint)
 
 
-def _distribution(point: EntryPoint) -> str:
+def _distribution(point: "EntryPoint") -> str:
     return point.dist.name if point.dist is not None else point.module

@@ -12,7 +12,7 @@ from typing import Any
 from .config import SessionConfig, TokenPolicy
 from .errors import TokenClaimError, TokenExpired, TokenForged, TokenMalformed, TokenTooLarge
 from .jsontext import decode_object, encode
-from .keys import HMAC, KeyRing
+from .keys import KeyRing, hmac_algorithm
 from .storage import is_storable_text
 
 __all__ = ["MAX_ID", "TokenCodec", "read_time"]
@@ -33,7 +33,7 @@ class TokenCodec:
 
     def __init__(self, config: SessionConfig) -> None:
         self._config = config
-        self._hmac = HMAC[config.algorithm]
+        self._hmac = hmac_algorithm(config.algorithm)
         self._header = _b64encode(encode({"alg": config.algorithm, "typ": "JWT"}))
         audience = config.audience
         self._audiences = frozenset([audience] if isinstance(audience, str) else audience or ())

@@ -1,0 +1,80 @@
+"""The open database: one connection that writes and one that reads, so that no read waits for a write's fsync."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from sqlite3 import Connection
+from threading import Thread
+from typing import Self, cast
+
+import aiosqlite
+
+from .connection import DRIVER_ERRORS, connect_reader, unavailable
+from .settings import Settings
+from .statements import Row
+
+__all__ = ["Database"]
+
+Connector = Callable[[], Connection]
+
+
+class Database:
+    """Runs statements, each in autocommit and in one thread hop; a driver's failure is StorageUnavailable."""
+
+    def __init__(self, path: str, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+        self._path = path
+        self._writer = writer
+        self._reader = reader
+
+    @classmethod
+    async def open(cls, settings: Settings, connect: Connector) -> Self:
+        """Opens the writer with ``connect``; raises ConfigError where only another configuration helps."""
+        try:
+            writer = await _start(connect)
+            try:
+                reader = writer if settings.in_memory else await _start(partial(connect_reader, settings))
+            except BaseException:
+                await writer.close()
+                raise
+        except DRIVER_ERRORS as exc:
+            raise unavailable(settings.path, exc) from exc
+        return cls(settings.path, writer, reader)
+
+    async def close(self) -> None:
+        """Ends both connections; the writer last, because the last one out merges the WAL into the file."""
+        try:
+            try:
+                await self._reader.close()
+            finally:
+                await self._writer.close()
+        except DRIVER_ERRORS as exc:
+            raise unavailable(self._path, exc) from exc
+
+    async def read(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """Runs one statement that changes nothing."""
+        return await self._run(self._reader, sql, parameters)
+
+    async def write(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """Runs one statement; it is committed when this returns."""
+        return await self._run(self._writer, sql, parameters)
+
+    async def _run(self, connection: aiosqlite.Connection, sql: str, parameters: Sequence[object]) -> list[Row]:
+        try:
+            return cast(list[Row], await connection.execute_fetchall(sql, parameters))
+        except DRIVER_ERRORS as exc:
+            raise unavailable(self._path, exc) from exc
+
+
+async def _start(connector: Connector) -> aiosqlite.Connection:
+    """Connects before aiosqlite comes in: where connecting fails, it leaves its thread behind."""
+    connection = await asyncio.to_thread(connector)
+    return await _in_daemon_thread(lambda: aiosqlite.Connection(lambda: connection, iter_chunk_size=64))
+
+
+def _in_daemon_thread(make: Callable[[], aiosqlite.Connection]) -> aiosqlite.Connection:
+    """A thread is a daemon, for which the interpreter's exit does not wait, where the one that made it is."""
+    made: list[aiosqlite.Connection] = []
+    maker = Thread(target=lambda: made.append(make()), daemon=True)
+    maker.start()
+    maker.join()
+    return made[0]

@@ -1,0 +1,105 @@
+"""The table, its version, and the way from an older version to this one.
+
+The file may be shared with the application's own tables and with further tables of ours: the version of
+each table is a row in a small table of its own, and what belongs to the whole file is left alone.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from aiohttp_lionrock.errors import ConfigError
+
+__all__ = ["COLUMNS", "VERSIONS_TABLE", "prepare"]
+
+VERSION = 1
+VERSIONS_TABLE = "lionrock_schema"
+
+COLUMNS = {
+    "sid": "TEXT",
+    "version": "INTEGER",
+    "expires_at": "INTEGER",
+    "created_at": "INTEGER",
+    "access_jti": "TEXT",
+    "refresh_jti": "TEXT",
+    "previous_jti": "TEXT",
+    "rotated_at": "INTEGER",
+    "subject": "TEXT",
+    "metadata": "TEXT",
+}
+
+_CREATE_VERSIONS = f"""
+CREATE TABLE IF NOT EXISTS {VERSIONS_TABLE} (
+    table_name TEXT NOT NULL COLLATE NOCASE PRIMARY KEY,
+    version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID
+"""
+
+_CREATE = (
+    """
+    CREATE TABLE "{table}" (
+        sid TEXT NOT NULL PRIMARY KEY,
+        version INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        access_jti TEXT,
+        refresh_jti TEXT,
+        previous_jti TEXT,
+        rotated_at INTEGER,
+        subject TEXT,
+        metadata TEXT
+    ) STRICT, WITHOUT ROWID
+    """,
+    'CREATE INDEX "{table}__subject" ON "{table}" (subject, created_at DESC) WHERE subject IS NOT NULL',
+    'CREATE INDEX "{table}__expires_at" ON "{table}" (expires_at)',
+)
+
+# Statements that lift a table of the version named to the next one.
+MIGRATIONS: Mapping[int, Sequence[str]] = {}
+
+
+def prepare(connection: sqlite3.Connection, table: str) -> None:
+    """Creates the table or lifts it to this version, in one transaction. Raises ConfigError where it cannot."""
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(_CREATE_VERSIONS)
+        version = _version(connection, table)
+        if version is not None and version > VERSION:
+            raise ConfigError(
+                f"the SQLite table {table!r} has schema version {version}, newer than {VERSION}, the newest known here:"
+                " upgrade aiohttp-lionrock-sqlite"
+            )
+        if not _columns(connection, table):
+            _run(connection, table, _CREATE)
+        elif version is None:
+            raise ConfigError(f"the SQLite table {table!r} is not one of ours: name another with table=")
+        else:
+            _lift(connection, table, version)
+        if version != VERSION:
+            connection.execute(f"INSERT OR REPLACE INTO {VERSIONS_TABLE} VALUES (?, ?)", (table, VERSION))  # noqa: S608
+        if _columns(connection, table) != COLUMNS:
+            raise ConfigError(f"the SQLite table {table!r} has other columns than ours: name another with table=")
+
+
+def _lift(connection: sqlite3.Connection, table: str, version: int) -> None:
+    for step in range(version, VERSION):
+        if step not in MIGRATIONS:
+            raise ConfigError(
+                f"the SQLite table {table!r} has schema version {version}, and no way from it to version {VERSION} is"
+                " known here: name another table with table=, or drop this one, which ends its sessions"
+            )
+        _run(connection, table, MIGRATIONS[step])
+
+
+def _run(connection: sqlite3.Connection, table: str, statements: Sequence[str]) -> None:
+    for statement in statements:
+        connection.execute(statement.format(table=table))
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> dict[str, str]:
+    return dict(connection.execute("SELECT name, type FROM pragma_table_info(?)", (table,)).fetchall())
+
+
+def _version(connection: sqlite3.Connection, table: str) -> int | None:
+    query = f"SELECT version FROM {VERSIONS_TABLE} WHERE table_name = ?"  # noqa: S608
+    row = connection.execute(query, (table,)).fetchone()
+    return None if row is None else int(row[0])

@@ -1,0 +1,181 @@
+"""`SqliteStorage`: the storage contract on a SQLite file."""
+
+import asyncio
+import operator
+import os
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from typing import Self
+
+from aiohttp_lionrock.errors import CorruptRecord, DuplicateRecord, LionRockError, StorageUnavailable
+from aiohttp_lionrock.storage import Clock, Coalescer, JtiRecord, JtiStorage, is_storable_text
+
+from .connection import connect_memory, connect_writer
+from .database import Database
+from .settings import Settings
+from .statements import Row, Statements, record_of, row_of, to_json
+
+__all__ = ["SqliteStorage"]
+
+BATCH = 500  # calls or records in one statement, so that no other writer waits long
+
+
+@dataclass(slots=True, eq=False)
+class _Write:
+    """One caller's write; equal to no other. Of two with one ``contest`` in one moment the second has lost."""
+
+    sid: str
+    row: object
+    contest: Hashable
+
+
+class SqliteStorage(JtiStorage):
+    """Keeps the records in one table of a SQLite file, or of a private database in memory (``:memory:``).
+
+    ``busy_timeout`` is how many seconds another process's lock is waited for. Concurrent calls of one kind
+    share a statement, and so a commit. An open storage must not be taken through a fork.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        synchronous: str = "FULL",
+        busy_timeout: float = 1.0,
+        table: str = "lionrock_sessions",
+        create_parents: bool = False,
+        clock: Clock = time.time,
+    ) -> None:
+        super().__init__(clock=clock)
+        self._settings = Settings(os.fspath(path), synchronous, busy_timeout, table, create_parents)
+        # In memory the one connection is the database: cached, a second opening finds it again.
+        connect = cache(connect_memory) if self._settings.in_memory else connect_writer
+        self._connect = partial(connect, self._settings)
+        self._sql = Statements(table)
+        self._opening: asyncio.Task[Database] | None = None
+        self._gets: Coalescer[str, JtiRecord | None] = Coalescer(self._find, default=None, limit=BATCH)
+        self._inserts = self._batched(self._sql.insert)
+        self._replaces = self._batched(*self._sql.replace)
+        self._deletes = self._batched(self._sql.delete)
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        return cls(**asdict(Settings.from_url(url)))
+
+    def _batched(self, *statements: str) -> Coalescer[_Write, bool]:
+        return Coalescer(partial(self._settle, statements), default=False, limit=BATCH)
+
+    async def open(self) -> None:
+        if self._opening is None or self._opening.cancelled():
+            self._opening = asyncio.create_task(self._open())
+        await asyncio.shield(self._opening)
+
+    async def _open(self) -> Database:
+        try:
+            return await Database.open(self._settings, self._connect)
+        except Exception:
+            if self._opening is asyncio.current_task():
+                self._opening = None
+            raise
+
+    async def aclose(self) -> None:
+        opening, self._opening = self._opening, None
+        if opening is None or opening.cancelled():
+            return
+        try:
+            database = await asyncio.shield(opening)
+        except LionRockError:  # open() has raised it
+            return
+        await database.close()
+
+    @property
+    def _database(self) -> Database:
+        if self._opening is None or not self._opening.done() or self._opening.cancelled():
+            raise StorageUnavailable("the SQLite storage is not open: call open() first, and aclose() last")
+        return self._opening.result()
+
+    async def insert(self, record: JtiRecord) -> None:
+        call = _Write(record.sid, row_of(record, record.version), contest=object())
+        if not await self._inserts(call):
+            raise DuplicateRecord(f"there is a live record with the sid {record.sid!r}")
+
+    async def get(self, sid: str) -> JtiRecord | None:
+        return await self._gets(sid) if is_storable_text(sid) else None
+
+    async def get_many(self, sids: Sequence[str]) -> dict[str, JtiRecord]:
+        found = await self._find([sid for sid in dict.fromkeys(sids) if is_storable_text(sid)])
+        return {sid: _sound(record) for sid, record in found.items()}
+
+    async def replace(self, record: JtiRecord, expected_version: int) -> bool:
+        expected = operator.index(expected_version)
+        if not 0 <= expected < 2**53 - 1:
+            return False
+        return await self._replaces(_Write(record.sid, row_of(record, expected), contest=(record.sid, expected)))
+
+    async def delete(self, sid: str) -> bool:
+        return is_storable_text(sid) and await self._deletes(_Write(sid, sid, contest=sid))
+
+    async def delete_subject(self, subject: str, keep: str | None = None) -> int:
+        if not is_storable_text(subject):
+            return 0
+        kept = keep if is_storable_text(keep) else None
+        return len(await self._database.write(self._sql.delete_subject, (subject, kept, self.clock())))
+
+    async def list_subject(self, subject: str) -> list[JtiRecord]:
+        if not is_storable_text(subject):
+            return []
+        rows = await self._database.read(self._sql.list_subject, (subject, self.clock()))
+        return [record_of(row) for row in rows]
+
+    async def purge(self, now: float, limit: int) -> int:
+        removed = 0
+        while (step := min(limit - removed, BATCH)) > 0:
+            rows = await self._database.write(self._sql.purge, (now, step))
+            removed += len(rows)
+            if len(rows) < step:
+                break
+        return removed
+
+    async def ping(self) -> None:
+        await self._database.read(self._sql.can_read)
+        await self._database.write(self._sql.can_write)
+
+    async def _find(self, sids: Sequence[str]) -> dict[str, JtiRecord | CorruptRecord]:
+        rows = await self._database.read(self._sql.get, (to_json(sids), self.clock()))
+        return {row[0]: _judged(row) for row in rows}
+
+    async def _settle(self, statements: Sequence[str], calls: Sequence[_Write]) -> dict[_Write, bool | Exception]:
+        """Runs concurrent writes of one kind; a statement takes those that the one before has not.
+
+        No statement meets a sid twice: it would lose one of the two.
+        """
+        won: dict[_Write, bool | Exception] = {}
+        while calls:
+            batch: dict[str, _Write] = {}
+            for call in calls:
+                batch.setdefault(call.sid, call)
+            try:
+                for sql in statements:
+                    if wanted := [call.row for call in batch.values() if call not in won]:
+                        taken = await self._database.write(sql, (to_json(wanted), self.clock()))
+                        won |= {batch[sid]: True for (sid,) in taken}
+            except StorageUnavailable as exc:
+                return dict.fromkeys(calls, exc) | won
+            settled = {call.contest for call in batch.values()}
+            calls = [call for call in calls if call.contest not in settled]
+        return won
+
+
+def _judged(row: Row) -> JtiRecord | CorruptRecord:
+    try:
+        return record_of(row)
+    except CorruptRecord as exc:
+        return exc
+
+
+def _sound(record: JtiRecord | CorruptRecord) -> JtiRecord:
+    if isinstance(record, CorruptRecord):
+        raise record
+    return record

@@ -1,0 +1,206 @@
+"""Concurrent calls of one moment share a statement, and each keeps its own verdict."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp_lionrock_sqlite import SqliteStorage
+from aiohttp_lionrock_sqlite.database import Database
+
+from aiohttp_lionrock.errors import DuplicateRecord, StorageUnavailable
+from aiohttp_lionrock.storage import JtiRecord
+from aiohttp_lionrock.testing import FakeClock
+
+MANY = 50
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def storage(tmp_path: Path, clock: FakeClock) -> AsyncIterator[SqliteStorage]:
+    async with SqliteStorage(tmp_path / "sessions.db", clock=clock) as storage:
+        yield storage
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each kind of statement was run."""
+    counted: Counter[str] = Counter()
+    run = Database._run
+
+    async def counting(self: Database, connection: Any, sql: str, parameters: Sequence[object]) -> Any:
+        counted[sql.split()[0]] += 1
+        return await run(self, connection, sql, parameters)
+
+    monkeypatch.setattr(Database, "_run", counting)
+    return counted
+
+
+def record(sid: str = "sid", **fields: Any) -> JtiRecord:
+    return JtiRecord(sid, **{"version": 1, "expires_at": 5_000_000_000, "created_at": 0, **fields})
+
+
+async def outcomes(*calls: Any) -> list[Any]:
+    return await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_concurrent_calls_of_one_kind_are_one_statement(storage: SqliteStorage, statements: Counter[str]) -> None:
+    records = [record(str(n), access_jti=f"jti {n}") for n in range(MANY)]
+    await asyncio.gather(*(storage.insert(one) for one in records))
+    assert await asyncio.gather(*(storage.get(one.sid) for one in records)) == records
+    assert await asyncio.gather(*(storage.replace(one, 1) for one in records)) == [True] * MANY
+    assert await asyncio.gather(*(storage.delete(one.sid) for one in records)) == [True] * MANY
+    assert statements == {"INSERT": 1, "SELECT": 1, "UPDATE": 1, "DELETE": 1}
+
+
+async def test_a_batch_gives_each_replace_its_own_verdict(storage: SqliteStorage) -> None:
+    records = [record(str(n)) for n in range(MANY)]
+    await asyncio.gather(*(storage.insert(one) for one in records if int(one.sid) % 3))
+    wanted = [bool(n % 3) and n % 2 == 1 for n in range(MANY)]
+    verdicts = await asyncio.gather(*(storage.replace(one, int(one.sid) % 2) for one in records))
+    assert verdicts == wanted
+
+
+async def test_of_equal_replaces_in_one_moment_one_wins_in_one_statement(
+    storage: SqliteStorage, statements: Counter[str]
+) -> None:
+    await storage.insert(record())
+    contenders = [record(access_jti="same") for _ in range(MANY)]
+    verdicts = await asyncio.gather(*(storage.replace(one, 1) for one in contenders))
+    assert verdicts == [True] + [False] * (MANY - 1)
+    assert statements["UPDATE"] == 1
+
+
+async def test_replaces_that_follow_on_each_other_in_one_moment_all_win(storage: SqliteStorage) -> None:
+    await storage.insert(record())
+    verdicts = await asyncio.gather(*(storage.replace(record(access_jti=f"jti {n}"), n) for n in (1, 2, 5, 3)))
+    assert verdicts == [True, True, False, True]
+    assert await storage.get("sid") == record(access_jti="jti 3", version=4)
+
+
+async def test_of_equal_inserts_in_one_moment_the_first_wins(storage: SqliteStorage) -> None:
+    first, second = record(access_jti="first"), record(access_jti="second")
+    won, lost = await outcomes(storage.insert(first), storage.insert(second))
+    assert won is None
+    assert isinstance(lost, DuplicateRecord)
+    assert await storage.get("sid") == first
+
+
+async def test_an_insert_of_an_expired_record_does_not_stand_in_the_next_ones_way(storage: SqliteStorage) -> None:
+    expired, live = record(expires_at=1), record()
+    assert await outcomes(storage.insert(expired), storage.insert(live)) == [None, None]
+    assert await storage.get("sid") == live
+
+
+async def test_of_equal_deletes_in_one_moment_one_is_true(storage: SqliteStorage, statements: Counter[str]) -> None:
+    await storage.insert(record())
+    verdicts = await asyncio.gather(*(storage.delete("sid") for _ in range(3)))
+    assert verdicts == [True, False, False]
+    assert statements["DELETE"] == 1
+
+
+@pytest.mark.parametrize("key", ["s\x00", "\x00", "\ud800", "sid\udfff", ""])
+async def test_a_key_that_cannot_be_stored_hurts_no_neighbour(storage: SqliteStorage, key: str) -> None:
+    await storage.insert(record(subject="u"))
+    await storage.insert(record("other"))
+    assert await asyncio.gather(storage.get(key), storage.get("sid")) == [None, record(subject="u")]
+    assert await storage.get_many([key, "sid"]) == {"sid": record(subject="u")}
+    assert await asyncio.gather(storage.delete(key), storage.delete("other")) == [False, True]
+    assert await storage.list_subject(key) == []
+    assert await storage.delete_subject(key) == 0
+    assert await storage.delete_subject("u", keep=key) == 1
+
+
+@pytest.mark.parametrize("version", ["1", None, 1.5, [1]])
+async def test_a_version_that_is_no_number_fails_its_own_call_alone(storage: SqliteStorage, version: Any) -> None:
+    await storage.insert(record("a"))
+    await storage.insert(record("b"))
+    wrong, right = await outcomes(storage.replace(record("a"), version), storage.replace(record("b"), 1))
+    assert isinstance(wrong, TypeError)
+    assert right is True
+
+
+async def test_a_version_that_was_never_stored_matches_nothing_and_hurts_no_neighbour(storage: SqliteStorage) -> None:
+    await storage.insert(record())
+    for number, version in enumerate((-1, 0, 2**53 - 1, 2**53, 2**64, 10**5000)):
+        right = storage.replace(record(), number + 1)
+        assert await outcomes(storage.replace(record("other"), version), right) == [False, True]
+        assert await storage.replace(record(), version) is False
+
+
+async def test_a_replace_stores_another_subject_and_another_beginning(storage: SqliteStorage) -> None:
+    await storage.insert(record(subject="old"))
+    for version, fields in enumerate(({"subject": "new"}, {"created_at": 7}, {"subject": None, "created_at": 8}), 1):
+        assert await storage.replace(record(**fields), version)
+        assert await storage.get("sid") == record(version=version + 1, **fields)
+
+
+def fail_after(storage: SqliteStorage, writes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = storage._database.write
+
+    async def failing(sql: str, parameters: Sequence[object]) -> Any:
+        nonlocal writes
+        writes -= 1
+        if writes < 0:
+            raise StorageUnavailable("the disk is full")
+        return await write(sql, parameters)
+
+    monkeypatch.setattr(storage._database, "write", failing)
+
+
+async def test_what_was_committed_before_a_failure_is_acknowledged(
+    storage: SqliteStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await storage.insert(record())
+    await storage.insert(record("other"))
+    fail_after(storage, 1, monkeypatch)
+    first, other, *later = await outcomes(
+        storage.replace(record(), 1),
+        storage.replace(record("other"), 1),
+        storage.replace(record(), 2),
+        storage.replace(record(), 2),
+    )
+    assert (first, other) == (True, True)
+    assert [type(outcome) for outcome in later] == [StorageUnavailable] * 2
+
+
+async def test_a_replace_is_acknowledged_though_its_neighbours_second_statement_fails(
+    storage: SqliteStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await storage.insert(record())
+    await storage.insert(record("moved"))
+    fail_after(storage, 1, monkeypatch)
+    right, moved = await outcomes(
+        storage.replace(record(), 1), storage.replace(record("moved", subject="to another"), 1)
+    )
+    assert right is True
+    assert isinstance(moved, StorageUnavailable)
+
+
+async def test_a_batch_that_fails_tells_every_caller_and_never_a_lost_race(
+    storage: SqliteStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await storage.insert(record())
+    fail_after(storage, 0, monkeypatch)
+    for call in (lambda: storage.replace(record(), 1), lambda: storage.delete("sid"), lambda: storage.insert(record())):
+        assert {type(outcome) for outcome in await outcomes(*(call() for _ in range(3)))} == {StorageUnavailable}
+
+
+async def test_purge_goes_in_steps_and_keeps_to_its_limit(
+    storage: SqliteStorage, clock: FakeClock, statements: Counter[str]
+) -> None:
+    await asyncio.gather(*(storage.insert(record(str(n), expires_at=int(clock()) + 1 + n % 2)) for n in range(2400)))
+    clock.advance(1)
+    assert await storage.purge(clock(), 1100) == 1100
+    assert statements["DELETE"] == 3
+    async with asyncio.timeout(10):
+        assert [await storage.purge(clock(), nothing) for nothing in (0, -1)] == [0, 0]
+    assert await storage.purge(clock(), 1100) == 100
+    assert await storage.purge(clock(), 1100) == 0
+    assert len(await storage.get_many([str(n) for n in range(2400)])) == 1200

@@ -1,0 +1,100 @@
+"""A browser at the manager's seam: it keeps the cookies it is given and brings them back."""
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any, Self
+
+from aiohttp_lionrock import CookieChange, JtiStorage, Session, SessionConfig, SessionManager
+from aiohttp_lionrock.storage import Clock
+
+__all__ = ["ACCESS", "ACCESS_LIFETIME", "REFRESH", "REFRESH_LIFETIME", "SECRET", "Browser", "claims", "make_manager"]
+
+SECRET = "known to nobody but these tests: 0123456789"
+ACCESS, REFRESH = "lionrock-session", "lionrock-session-refresh"
+ACCESS_LIFETIME, REFRESH_LIFETIME = 600, 30 * 24 * 3600  # seconds
+
+
+def make_manager(storage: JtiStorage | str | None, clock: Clock, **settings: Any) -> SessionManager:
+    """A manager with refresh tokens, no clock tolerance and an environment of its own, but for the settings given."""
+    settings = {
+        "secret": SECRET,
+        "access_token": {"expires": ACCESS_LIFETIME},
+        "refresh_token": True,
+        "clock_tolerance": 0,
+        "storage": storage,
+        **settings,
+    }
+    return SessionManager(SessionConfig.from_mapping(settings), clock=clock, environ={})
+
+
+def claims(token: str) -> dict[str, Any]:
+    """What a token says, unverified."""
+    payload = token.split(".")[1]
+    read: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return read
+
+
+class Browser:
+    """Cookies by name. ``changes`` is what the last response sent."""
+
+    def __init__(self, manager: SessionManager, cookies: dict[str, str] | None = None) -> None:
+        self.manager = manager
+        self.cookies = dict(cookies or {})
+        self.changes: list[CookieChange] = []
+
+    def copy(self, manager: SessionManager | None = None) -> Self:
+        """Another holder of the same cookies: a thief, or a server beside the first."""
+        return type(self)(manager or self.manager, self.cookies)
+
+    async def visit(self, *acts: Callable[[Session], object], only: str | None = None) -> Session:
+        """One request and its response; ``acts`` is what the handler does, ``only`` the one cookie that is sent."""
+        sent = {name: value for name, value in self.cookies.items() if only in (None, name)}
+        session = await self.manager.load(sent)
+        for act in acts:
+            act(session)
+        self.receive(await self.manager.save(session))
+        return session
+
+    async def refresh(self, *acts: Callable[[Session], object]) -> Session:
+        """A visit without the access cookie, as after its expiry."""
+        return await self.visit(*acts, only=REFRESH)
+
+    async def log_in(self, sub: Any = "ann", **data: Any) -> Session:
+        return await self.visit(Session.renew, lambda session: session.update(sub=sub, **data))
+
+    async def log_out(self) -> Session:
+        return await self.visit(Session.invalidate)
+
+    async def write(self, **data: Any) -> Session:
+        return await self.visit(lambda session: session.update(data))
+
+    def receive(self, changes: list[CookieChange]) -> None:
+        self.changes = changes
+        for change in changes:
+            if change.value is None:
+                self.cookies.pop(change.name, None)
+            else:
+                self.cookies[change.name] = change.value
+
+    @property
+    def sent(self) -> dict[str, str | None]:
+        """The cookies of the last response; None where one was deleted."""
+        return {change.name: change.value for change in self.changes}
+
+    @property
+    def access(self) -> dict[str, Any]:
+        return claims(self.cookies[ACCESS])
+
+    @property
+    def refreshing(self) -> dict[str, Any]:
+        return claims(self.cookies[REFRESH])
+
+    @property
+    def sid(self) -> str:
+        return str(self.refreshing["sid"] if REFRESH in self.cookies else self.access["sid"])
+
+    async def is_logged_in(self) -> bool:
+        """Whether each cookie, brought alone, is honoured. Nothing is saved, so nothing is rotated."""
+        loaded = [await self.manager.load({name: value}) for name, value in self.cookies.items()]
+        return bool(loaded) and not any(session.is_new for session in loaded)

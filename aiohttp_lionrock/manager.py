@@ -158,7 +158,8 @@ class SessionManager:
     async def sessions(self, subject: object) -> list[JtiRecord]:
         """The live sessions of a subject, newest first. Needs a storage."""
         storage, gate = self._records()
-        return await gate(storage.list_subject, _subject(subject))
+        records = await gate(storage.list_subject, _subject(subject))
+        return [record for record in records if record.access_jti or record.refresh_jti]
 
     async def purge(self) -> int:
         """Removes all expired records, in small steps; returns how many. Needs a storage."""
@@ -198,7 +199,8 @@ class SessionManager:
     async def _read(self, tokens: list[str], policy: TokenPolicy, origin: Origin) -> Session:
         """The session of the first token that is honoured. Raises the gravest fault where none is."""
         faults: list[TokenError] = []
-        now = self._now()
+        reused: list[tuple[Session, Mapping[str, Any]]] = []
+        found, now = None, self._now()
         for token in tokens:
             try:
                 claims = self._codec.verify(token, origin.keys, policy, now)
@@ -208,15 +210,21 @@ class SessionManager:
                 if self.config.jti_policy is not None:
                     await self._authority.judge(session, claims, policy, origin, now)
             except TokenReused as fault:
-                await self._stop_reuse(session, claims, policy, origin)
                 faults.append(fault)
+                reused.append((session, claims))
             except TokenError as fault:
                 faults.append(fault)
             else:
-                origin.refreshed = policy.use == "refresh"
-                session._origin = origin
-                return session
-        raise min(faults, key=_gravity)
+                found = session
+                break
+        for stolen, stolen_claims in reused:
+            if found is None or stolen.sid != found.sid:  # whoever holds the current token too is no thief
+                await self._stop_reuse(stolen, stolen_claims, policy, origin)
+        if found is None:
+            raise min(faults, key=_gravity)
+        origin.refreshed = policy.use == "refresh"
+        found._origin = origin
+        return found
 
     def _check_age(self, session: Session, claims: Mapping[str, Any], now: int, longest: float) -> None:
         began = read_time(claims, "orig_iat" if "orig_iat" in claims else "iat")

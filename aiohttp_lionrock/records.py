@@ -48,7 +48,7 @@ class RecordJti(JtiAuthority):
             return
         epoch = self._trust_epoch
         record = await self._gate(self._storage.get, session.sid)
-        if record is None:
+        if record is None or _is_emptied(record):
             self._refuse_absent(claims, origin, now)
         elif jti is not None:
             self._check_jti(record, jti, policy, now)
@@ -149,20 +149,53 @@ class RecordJti(JtiAuthority):
     async def _leave_old(self, write: Write) -> None:
         """Ends the session that this one takes over from."""
         origin, session = write.origin, write.session
+        if session._ended_sid is None:
+            return
         # Somebody may end the session while the handler runs. Data that it carries over must not outlive that, unless
         # nobody was logged in before and somebody is now: two logins from one page end each other's old session.
         is_login = origin.subject is None and session.subject is not None
-        must_be_live = session._carried and not origin.unrecorded and not is_login
-        if session._ended_sid is None:
-            return
+        if session._carried and not origin.unrecorded and not is_login:
+            await self._take_over(session._ended_sid)
+        elif not await self._is_ended(session._ended_sid):
+            raise StorageUnavailable("the session before this one could not be ended")
+
+    async def _is_ended(self, sid: str) -> bool:
         try:
-            was_live = await self.end(session._ended_sid)
+            await self.end(sid)
         except StorageUnavailable:
-            if must_be_live or await self._gate(self._storage.get, session._ended_sid) is not None:
-                raise
-            return
-        if must_be_live and not was_live:
-            raise TokenRevoked("session was ended while it was renewed")
+            return await self._gate(self._storage.get, sid) is None
+        return True
+
+    async def _take_over(self, sid: str) -> None:
+        """Empties the record of a session and then removes it; whatever fails in between can be told or taken back."""
+        for _ in range(MAX_ATTEMPTS):
+            record = await self._gate(self._storage.get, sid)
+            if record is None or _is_emptied(record):
+                raise TokenRevoked("session was ended while it was renewed")
+            emptied = replace(record, access_jti=None, refresh_jti=None, previous_jti=None, rotated_at=None)
+            if await self._empty(emptied, record):
+                break
+        else:
+            raise StorageUnavailable("the session's record changes faster than it can be renewed")
+        try:
+            await self.end(sid)
+        except StorageUnavailable:
+            self._repairs.add(sid, lambda attempt: self._undo_start(sid, attempt))
+
+    async def _empty(self, emptied: JtiRecord, record: JtiRecord) -> bool:
+        try:
+            return await self._put(emptied, record) is not None
+        except (StorageUnavailable, asyncio.CancelledError):
+            self._repairs.add(record.sid, lambda _: self._give_back(record))
+            raise
+
+    async def _give_back(self, record: JtiRecord) -> bool:
+        """Undoes an `_empty` of unknown outcome: the client was told that nothing was done."""
+        found = await self._gate(self._storage.get, record.sid)
+        if found is None or (found.version > record.version and not _is_emptied(found)):
+            return True
+        # Where nothing was done yet, one more version keeps the lost write from being done late.
+        return await self._put(record if _is_emptied(found) else found, found) is not None
 
     async def _undo_start(self, sid: str, attempt: int) -> bool:
         # A record that is not there may still be on its way, so one look is not enough.
@@ -174,7 +207,7 @@ class RecordJti(JtiAuthority):
         for _ in range(MAX_ATTEMPTS):
             if record is None:
                 record, is_fresh = await self._gate(self._storage.get, write.session.sid), True
-            if record is None:
+            if record is None or _is_emptied(record):
                 raise TokenRevoked("session was ended while the request was handled")
             issued, successor = await self._propose(record, write)
             if successor != record:
@@ -245,6 +278,11 @@ class RecordJti(JtiAuthority):
         if policy is None or not policy.covered:
             return None
         return await new_jti(self._config, self._jti, policy, write)
+
+
+def _is_emptied(record: JtiRecord) -> bool:
+    """Whether the session is being renewed: nothing honours its tokens any more."""
+    return record.access_jti is None and record.refresh_jti is None
 
 
 def _latest_exp(issued: list[Issued]) -> int:

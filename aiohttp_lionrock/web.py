@@ -133,6 +133,7 @@ def response_signal(manager: SessionManager) -> Signal:
             return
         if slot.saved:
             if slot.changes:  # another response, or another cookie, may have come in between
+                _vary_by_cookie(response)
                 _put_cookies(response, slot.changes)
         elif slot.session is None:
             slot.saved = True
@@ -178,7 +179,10 @@ async def _lifetime(manager: SessionManager) -> AsyncIterator[None]:
     purging.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await purging
-    await manager.aclose()
+    try:
+        await manager.aclose()
+    except StorageUnavailable as exc:
+        logger.error("the session storage did not close: %s", exc)
 
 
 async def _purge_now_and_then(manager: SessionManager) -> None:

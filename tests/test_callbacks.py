@@ -18,7 +18,6 @@ from aiohttp_lionrock import (
     SessionTooLarge,
     StorageUnavailable,
     TokenClaimError,
-    TokenError,
     TokenExpired,
     TokenRevoked,
 )
@@ -477,15 +476,6 @@ async def test_any_callable_will_do_a_partial_a_method_an_object_or_one_that_ret
     browser = Browser(make_manager(None, clock, jti={"verify": Verifier()}))
     await browser.log_in()
     assert not (await browser.refresh()).is_new
-
-
-async def test_errors_of_the_callbacks_are_never_token_errors_by_accident(browser: Browser, ledger: Ledger) -> None:
-    await browser.log_in()
-    ledger.answers["verify"] = ValueError("a bug")
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - which one is the point
-        await browser.visit()
-    assert not isinstance(caught.value, TokenError)
-    assert isinstance(caught.value, StorageUnavailable)
 
 
 async def test_an_expired_access_token_beside_a_denied_refresh_token_is_revoked(

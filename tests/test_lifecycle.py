@@ -433,12 +433,33 @@ async def test_a_forged_refresh_token_is_no_replay(browser: Browser, clock: Fake
     assert await browser.is_logged_in()
 
 
-async def test_a_replay_beside_the_current_token_of_another_cookie_is_seen_for_what_it_is(
+async def test_a_replay_among_garbage_is_seen_for_what_it_is(browser: Browser, clock: FakeClock) -> None:
+    thief = await stolen(browser, clock)
+    session = await browser.manager.load({REFRESH: ["garbage", thief.cookies[REFRESH], "more of it"]})
+    assert type(session.rejected) is TokenReused
+    assert not await browser.is_logged_in()
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0], [0, 0, 1], [0, 1, 0]])
+async def test_an_old_refresh_cookie_beside_the_current_one_is_no_replay(
+    browser: Browser, clock: FakeClock, order: list[int]
+) -> None:
+    """A browser keeps both after the cookie's path was changed; a thief would not have the current one."""
+    old = await stolen(browser, clock)
+    tokens = [old.cookies[REFRESH], browser.cookies[REFRESH]]
+    session = await browser.manager.load({REFRESH: [tokens[index] for index in order]})
+    assert session.get("theme") == "dark"
+    assert await browser.is_logged_in()
+
+
+async def test_an_old_refresh_cookie_beside_that_of_another_session_is_a_replay_still(
     browser: Browser, clock: FakeClock
 ) -> None:
     thief = await stolen(browser, clock)
-    session = await browser.manager.load({REFRESH: [thief.cookies[REFRESH], "garbage"]})
-    assert type(session.rejected) is TokenReused
+    own = Browser(browser.manager)
+    await own.log_in("eve")
+    session = await own.manager.load({REFRESH: [thief.cookies[REFRESH], own.cookies[REFRESH]]})
+    assert session["sub"] == "eve"
     assert not await browser.is_logged_in()
 
 

@@ -26,7 +26,7 @@ from aiohttp_lionrock import (
 from aiohttp_lionrock.testing import FakeClock
 
 TIMEOUT = 0.04  # seconds that a manager of these tests waits for the storage
-PATIENCE = 1.0  # seconds after which a test calls something endless
+PATIENCE = 5.0  # seconds after which a test calls something endless
 LEEWAY = 10
 UNKNOWN = ("after", "hang", "hang after", "late")
 
@@ -90,7 +90,7 @@ async def assert_unavailable(call: Awaitable[Any]) -> None:
     began = time.monotonic()
     with pytest.raises(StorageUnavailable):
         await asyncio.wait_for(asyncio.ensure_future(call), PATIENCE)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 2
 
 
 async def assert_good(world: World, browser: Browser) -> None:

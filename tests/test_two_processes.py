@@ -217,10 +217,13 @@ async def test_a_server_that_is_killed_under_load_costs_nobody_a_session_and_bri
     assert min(load.answered, len(load.ended), len(load.valid) - len(cookies)) > 5
     assert load.lost > 0
     for at in (survivor, *await fleet.start()):
-        for name, client in load.valid:
-            assert await client.user(at) == name
-            client.cookies.pop(ACCESS)
-            assert await client.user(at) == name
-        for client in load.ended:
-            for cookie, value in client.cookies.items():
-                assert await Client(fleet.http, {cookie: value}).user(at) is None
+        await asyncio.gather(*(check_valid(name, client, at) for name, client in load.valid))
+        thieves = [Client(fleet.http, {name: value}) for one in load.ended for name, value in one.cookies.items()]
+        assert set(await asyncio.gather(*(thief.user(at) for thief in thieves))) == {None}
+
+
+async def check_valid(name: str, client: Client, at: Server) -> None:
+    """The client is logged in, also when its access token has expired."""
+    assert await client.user(at) == name
+    client.cookies.pop(ACCESS)
+    assert await client.user(at) == name

@@ -16,6 +16,7 @@ from support.visitor import Answer, Visitor, config, exchange, install, start
 from aiohttp_lionrock import (
     ConfigError,
     MemoryStorage,
+    SessionConfig,
     SessionManager,
     SessionSealed,
     StorageUnavailable,
@@ -25,6 +26,7 @@ from aiohttp_lionrock import (
     session_middleware,
     setup,
 )
+from aiohttp_lionrock.testing import FakeClock
 
 BOTH = {ACCESS, REFRESH}
 Handler = Callable[[web.Request], Any]
@@ -354,6 +356,28 @@ async def test_new_session_forgets_the_old_one_and_revokes_it(aiohttp_client: An
     assert await visitor.is_logged_in(manager)
 
 
+async def test_a_session_goes_on_over_the_expiry_of_its_access_token_and_ends_with_the_other(
+    aiohttp_client: Any,
+) -> None:
+    clock = FakeClock()
+    app = web.Application()
+    settings = {"secret": SECRET, "refresh_token": True, "storage": MemoryStorage(clock=clock)}
+    setup(app, SessionConfig.from_mapping(settings), clock=clock)
+    for handler in (log_in, look):
+        app.router.add_get(f"/{handler.__name__}", handler)
+    visitor = await start(aiohttp_client, app)
+    await visitor.get("/log_in")
+    for days in (1, 20, 29):
+        clock.advance(days * 24 * 3600)
+        answer = await visitor.get("/look")
+        assert '"ann"' in answer.text
+        assert answer.set_cookies.keys() == BOTH
+    clock.advance(31 * 24 * 3600)
+    answer = await visitor.get("/look")
+    assert "TokenExpired" in answer.text
+    assert answer.deleted == BOTH
+
+
 # --- handlers that fail ------------------------------------------------------------------------------------------
 
 
@@ -651,6 +675,50 @@ async def test_a_middleware_that_first_asks_after_the_handler_has_its_change_kep
     answer = await visitor.get("/plain")
     assert answer.set_cookies.keys() == BOTH
     assert claims(visitor.cookies[ACCESS])["outside"] is True
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_middleware_outside_that_answers_otherwise_does_not_lose_the_cookies_of_a_rotation(
+    aiohttp_client: Any, storage: FaultyStorage, fails: bool
+) -> None:
+    @web.middleware
+    async def outside(request: web.Request, handler: Any) -> web.StreamResponse:
+        await handler(request)
+        if fails:
+            raise RuntimeError("a bug in a middleware")
+        return web.Response(text="something else")
+
+    app, manager = application(storage=storage)
+    visitor = await start(aiohttp_client, app)
+    await visitor.get("/log_in")
+    wrapper = web.Application(middlewares=[outside])
+    install(wrapper, storage=storage)
+    wrapper.router.add_get("/look", look)
+    wrapped = await start(aiohttp_client, wrapper)
+    wrapped.cookies = visitor.cookies
+    answer = await wrapped.refresh("/look")
+    assert answer.status == (500 if fails else 200)
+    assert answer.set_cookies.keys() == BOTH
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Vary"] == "Cookie"
+    assert await wrapped.is_logged_in(manager)
+
+
+async def test_a_request_that_a_middleware_has_cloned_has_the_same_session(
+    aiohttp_client: Any, storage: FaultyStorage
+) -> None:
+    @web.middleware
+    async def inside(request: web.Request, handler: Any) -> web.StreamResponse:
+        (await get_session(request))["inside"] = True
+        return await handler(request.clone(method="POST"))  # type: ignore[no-any-return]
+
+    app = web.Application()
+    install(app, storage=storage)
+    app.middlewares.append(inside)
+    app.router.add_get("/text", text)
+    visitor = await start(aiohttp_client, app)
+    await visitor.get("/text")
+    assert {"inside", "visits"} <= claims(visitor.cookies[ACCESS]).keys()
 
 
 # --- two at once, and by hand ------------------------------------------------------------------------------------
@@ -1067,8 +1135,9 @@ async def test_expired_records_are_purged_while_the_app_runs_and_no_longer(aioht
     app, _ = application(storage=storage, purge_interval=1)
     visitor = await start(aiohttp_client, app)
     storage.fail("purge", "before", times=2)
-    await asyncio.sleep(0.1)
-    assert storage.calls.count("purge") > 3
+    async with asyncio.timeout(5):
+        while storage.calls.count("purge") < 4:
+            await asyncio.sleep(0.005)
     await visitor.client.close()
     count = storage.calls.count("purge")
     await asyncio.sleep(0.03)
@@ -1087,11 +1156,23 @@ async def test_a_purge_that_crashes_does_not_keep_the_storage_from_closing(
     storage = Crashing(MemoryStorage())
     app, _ = application(storage=storage, purge_interval=1)
     visitor = await start(aiohttp_client, app)
-    await asyncio.sleep(0.03)
+    async with asyncio.timeout(5):
+        while "ZeroDivisionError" not in caplog.text:
+            await asyncio.sleep(0.005)
     assert (await visitor.get("/log_in")).status == 200
     await visitor.client.close()
     assert storage.calls[-1] == "aclose"
-    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_an_app_ends_in_time_and_in_peace_while_its_storage_hangs(
+    aiohttp_client: Any, storage: FaultyStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, _ = application(storage=storage, storage_timeout=0.05)
+    visitor = await start(aiohttp_client, app)
+    await visitor.get("/log_in")
+    storage.fail("aclose", "hang")
+    await asyncio.wait_for(visitor.client.close(), 5)
+    assert "did not close" in caplog.text
 
 
 @pytest.mark.usefixtures("_purges_at_once")

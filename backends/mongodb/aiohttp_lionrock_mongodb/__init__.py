@@ -1,0 +1,5 @@
+"""MongoDB storage for aiohttp-lionrock sessions."""
+
+from .storage import MongoStorage
+
+__all__ = ["MongoStorage"]

@@ -1,0 +1,170 @@
+"""The statements: what each call of the storage sends to MongoDB, and how its outcome is known."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar
+
+from pymongo.errors import DuplicateKeyError
+
+from aiohttp_lionrock.errors import ConfigError, CorruptRecord, DuplicateRecord, StorageUnavailable
+from aiohttp_lionrock.storage import JtiRecord
+
+from ._calls import see_through, settle, within
+from ._documents import Document, expired, expired_by_date, live, to_document, to_record
+from ._driver import Database, collection_of
+from ._indexes import prepare_indexes
+
+__all__ = ["Sessions"]
+
+STAMP_BYTES = 12
+INDEX_SECONDS = 30.0
+
+T = TypeVar("T")
+
+
+class Sessions:
+    """One collection of sessions. The calls raise the driver's errors; `read` and `write` run them under a deadline."""
+
+    def __init__(self, database: Database, name: str, timeout: float, *, is_replicated: bool) -> None:
+        self._database = database
+        self._timeout = timeout
+        self._one_by_one = is_replicated and database.read_concern.level == "linearizable"
+        self._collection = collection_of(database, name, "linearizable" if self._one_by_one else "majority")
+        self._firm = collection_of(database, name, "linearizable" if is_replicated else "majority")
+
+    @classmethod
+    async def open(cls, database: Database, name: str, timeout: float) -> "Sessions":
+        """Asks the server what it is and prepares the indexes."""
+        hello = await within(timeout, _hello(database))
+        is_replicated = "setName" in hello or hello.get("msg") == "isdbgrid"
+        if database.read_concern.level == "linearizable" and not is_replicated:
+            raise ConfigError("readConcernLevel=linearizable needs a replica set; this MongoDB server is in none")
+        sessions = cls(database, name, timeout, is_replicated=is_replicated)
+        await within(max(timeout, INDEX_SECONDS), prepare_indexes(sessions._collection))
+        return sessions
+
+    async def read(self, work: Awaitable[T]) -> T:
+        """Awaits one of the calls below under the storage's deadline."""
+        return await within(self._timeout, work)
+
+    async def write(self, work: Awaitable[T]) -> T:
+        """The same for a call that changes something: begun, it is seen through."""
+        return await see_through(within(self._timeout, work))
+
+    async def insert(self, record: JtiRecord, now: float) -> None:
+        document = to_document(record, record.version, stamp := os.urandom(STAMP_BYTES))
+
+        async def attempt() -> bool:
+            # The filter holds nothing but an expired record. Where a live one has the sid, the upsert is a duplicate.
+            try:
+                await self._collection.replace_one({"_id": record.sid, **expired(now)}, document, upsert=True)
+            except DuplicateKeyError:
+                return False
+            return True
+
+        async def look() -> bool:
+            found = await self._stored(record.sid)
+            if found is not None and found.get("stamp") == stamp:
+                return True
+            # Not repeated: it may have been made, and ended since by a call that is not to be undone.
+            raise StorageUnavailable("it is not known whether MongoDB stored the new session")
+
+        if not await settle(attempt, look):
+            raise DuplicateRecord(f"a live session has the sid {record.sid!r}")
+
+    async def find(self, sids: Sequence[str], now: float) -> dict[str, JtiRecord | CorruptRecord]:
+        """The live documents among these, each as its record or as the error that it is none."""
+        if self._one_by_one:  # MongoDB promises linearizable reads for one document at a time
+            found = await asyncio.gather(*(self._documents({"_id": sid, **live(now)}, 1) for sid in sids))
+            documents = [document for documents in found for document in documents]
+        else:
+            documents = await self._documents({"_id": {"$in": list(sids)}, **live(now)}, len(sids))
+        return {document["_id"]: _record_or_error(document) for document in documents}
+
+    async def replace(self, record: JtiRecord, expected_version: int, now: float) -> bool:
+        document = to_document(record, expected_version + 1, stamp := os.urandom(STAMP_BYTES))
+        place = {"_id": record.sid, "version": expected_version, **live(now)}
+
+        async def attempt() -> bool:
+            return (await self._collection.replace_one(place, document)).matched_count == 1
+
+        async def look() -> bool | None:
+            found = await self._stored(record.sid)
+            if found is None:
+                return False
+            if found.get("stamp") == stamp:
+                return True
+            version = found.get("version")
+            if version == expected_version:
+                return None
+            if version == expected_version + 1:
+                return False
+            raise StorageUnavailable("it is not known whether MongoDB made this change before later ones")
+
+        return await settle(attempt, look)
+
+    async def delete(self, sid: str, now: float) -> bool:
+        """True where this call is known to have removed it: in doubt, the record is gone and the answer is False."""
+        place = {"_id": sid, **live(now)}
+
+        async def attempt() -> bool | None:
+            return (await self._collection.delete_one(place)).deleted_count == 1 or None
+
+        async def look() -> bool | None:
+            return None if await self._firmly_there(place) else False
+
+        return await settle(attempt, look)
+
+    async def delete_subject(self, subject: str, keep: str | None, now: float) -> int:
+        place: dict[str, Any] = {"subject": subject, **live(now)}
+        if keep is not None:
+            place["_id"] = {"$ne": keep}
+        while not (deleted := (await self._collection.delete_many(place)).deleted_count):
+            if not await self._firmly_there(place):
+                break
+        return deleted
+
+    async def of_subject(self, subject: str, now: float) -> list[JtiRecord]:
+        documents = await self._documents({"subject": subject, **live(now)}, 100)
+        return sorted(map(to_record, documents), key=lambda record: (-record.created_at, record.sid))
+
+    async def purge(self, now: float, limit: int) -> int:
+        found = await self._collection.find(
+            expired_by_date(now), {"_id": 1}, limit=limit, batch_size=limit + 1
+        ).to_list(None)
+        if not found:
+            return 0
+        sids = [document["_id"] for document in found]
+        return (await self._collection.delete_many({"_id": {"$in": sids}, **expired(now)})).deleted_count
+
+    async def ping(self) -> None:
+        """Raises where there is no primary, and where none has a majority behind it."""
+        await _hello(self._database)
+        await self._firmly_there({"_id": ""})
+
+    async def _firmly_there(self, place: Document) -> bool:
+        """Whether a live document is there, confirmed by a majority: a deposed primary finds nothing either."""
+        return bool(await self._firm.find(place, {"_id": 1}, limit=1, batch_size=2).to_list(None))
+
+    async def _documents(self, place: Document, expected: int) -> list[dict[str, Any]]:
+        return await self._collection.find(place, batch_size=expected + 1).to_list(None)
+
+    async def _stored(self, sid: str) -> Document | None:
+        """The newest document, confirmed by a majority; a majority read alone could still show an older one."""
+        found = await self._firm.find({"_id": sid}, batch_size=2).to_list(None)
+        return found[0] if found else None
+
+
+async def _hello(database: Database) -> Document:
+    hello = await database.command("hello")
+    if not hello.get("isWritablePrimary"):
+        raise StorageUnavailable("the MongoDB server takes no writes: it is not the primary")
+    return hello
+
+
+def _record_or_error(document: Document) -> JtiRecord | CorruptRecord:
+    try:
+        return to_record(document)
+    except CorruptRecord as exc:
+        return exc

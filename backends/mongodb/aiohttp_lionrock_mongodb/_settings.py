@@ -1,0 +1,39 @@
+"""What can be set, and what is wrong with it. No driver is imported here."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+__all__ = ["DEFAULT_COLLECTION", "DEFAULT_TIMEOUT", "Target", "check_settings"]
+
+DEFAULT_COLLECTION = "lionrock_sessions"
+DEFAULT_TIMEOUT = 2.0
+LONGEST_TIMEOUT = 3600.0
+
+COLLECTION = re.compile(r"(?!system\.)[^\s\x00$.][^\x00$]{0,119}")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a URL points to. ``url`` is the driver's, with the password in it; ``waits`` is in milliseconds."""
+
+    url: str = field(repr=False)
+    hosts: str
+    database: str
+    collection: str
+    timeout: float
+    waits: dict[str, Any]
+
+
+def check_settings(collection: object, timeout: object) -> list[str]:
+    """The faults in the settings that a URL and the constructor have in common."""
+    faults = []
+    if not isinstance(collection, str) or not COLLECTION.fullmatch(collection):
+        faults.append("collection must be a name of at most 120 characters, without '$', not beginning with 'system.'")
+    if not _is_number(timeout) or not 0 < timeout <= LONGEST_TIMEOUT:
+        faults.append(f"timeout must be a number of seconds above 0, at most {LONGEST_TIMEOUT:g}")
+    return faults
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

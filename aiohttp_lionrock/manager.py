@@ -118,13 +118,6 @@ class SessionManager:
         except TokenError as fault:
             return self._new(self._refused(fault, blamed, cookies, origin), fault)
 
-    def needs_save(self, session: Session) -> bool:
-        """Whether `save` has anything to do; cheaper than calling it."""
-        origin = session._origin
-        if origin is None or origin.stale or session._dropped:
-            return True
-        return self._must_write(session, origin, session._is_modified())
-
     async def save(self, session: Session) -> list[CookieChange]:
         """The cookies that the response is to carry. Nothing is stored where the data cannot be kept.
 

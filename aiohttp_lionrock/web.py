@@ -34,7 +34,7 @@ Signal = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 class _Slot:
     """One manager's session in one request."""
 
-    __slots__ = ("changes", "failed", "manager", "outer", "request_env", "saved", "session")
+    __slots__ = ("changes", "failed", "lines", "manager", "outer", "request_env", "saved", "session")
 
     def __init__(self, manager: SessionManager, request_env: RequestEnv | None, outer: "_Slot | None") -> None:
         self.manager = manager
@@ -42,6 +42,7 @@ class _Slot:
         self.outer = outer
         self.session: Session | None = None
         self.changes: list[CookieChange] = []
+        self.lines: list[str] = []  # the Set-Cookie headers of the response that was saved into
         self.saved = False  # or too late for it
         self.failed = False
 
@@ -132,7 +133,8 @@ def response_signal(manager: SessionManager) -> Signal:
         if slot is None or slot.failed:
             return
         if slot.saved:
-            if slot.changes:  # another response, or another cookie, may have come in between
+            # Another response, or another cookie, may have come in between.
+            if slot.changes and response.headers.getall(hdrs.SET_COOKIE, None) != slot.lines:
                 _vary_by_cookie(response)
                 _put_cookies(response, slot.changes)
         elif slot.session is None:
@@ -200,12 +202,12 @@ async def _purge_now_and_then(manager: SessionManager) -> None:
 
 
 async def _save(slot: _Slot, session: Session, response: web.StreamResponse) -> None:
-    if slot.manager.needs_save(session):
-        slot.changes = await slot.manager.save(session)
+    slot.changes = await slot.manager.save(session)
     slot.saved = session._sealed = True
     _vary_by_cookie(response)
     if slot.changes:
         _put_cookies(response, slot.changes)
+        slot.lines = response.headers.getall(hdrs.SET_COOKIE)
 
 
 def _put_cookies(response: web.StreamResponse, changes: list[CookieChange]) -> None:

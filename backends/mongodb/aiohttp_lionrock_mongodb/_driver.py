@@ -10,7 +10,9 @@ from pymongo.read_preferences import ReadPreference
 from pymongo.results import DeleteResult, UpdateResult
 from pymongo.write_concern import WriteConcern
 
-__all__ = ["Collection", "Cursor", "Database", "collection_of"]
+__all__ = ["Collection", "Cursor", "Database", "Reign", "collection_of", "reign_of"]
+
+Reign = tuple[Any, Any]
 
 # Neither a date nor bytes that are no UTF-8 may keep a document, and the others read with it, from being judged.
 CODEC: "CodecOptions[dict[str, Any]]" = CodecOptions(
@@ -42,6 +44,7 @@ class Collection(Protocol):
 class Database(Protocol):
     name: str
     read_concern: ReadConcern
+    client: Any
 
     def command(self, command: str) -> Awaitable[Mapping[str, Any]]: ...
     def get_collection(
@@ -63,3 +66,14 @@ def collection_of(database: Database, name: str, read_concern: str) -> Collectio
         write_concern=WriteConcern("majority", j=True),
         read_concern=ReadConcern(read_concern),
     )
+
+
+def reign_of(database: Database) -> Reign | None:
+    """Which member of a replica set leads, and since which election; None where the driver knows of none."""
+    client = database.client
+    if type(client).__module__.startswith("motor"):
+        client = client.delegate  # PyMongo's own client
+    for server in client.topology_description.server_descriptions().values():
+        if server.server_type_name == "RSPrimary":
+            return server.address, server.election_id
+    return None

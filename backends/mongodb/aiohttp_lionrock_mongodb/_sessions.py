@@ -12,7 +12,7 @@ from aiohttp_lionrock.storage import JtiRecord
 
 from ._calls import see_through, settle, within
 from ._documents import Document, expired, expired_by_date, live, to_document, to_record
-from ._driver import Database, collection_of
+from ._driver import Database, Reign, collection_of, reign_of
 from ._indexes import prepare_indexes
 
 __all__ = ["Sessions"]
@@ -32,6 +32,7 @@ class Sessions:
         self._one_by_one = is_replicated and database.read_concern.level == "linearizable"
         self._collection = collection_of(database, name, "linearizable" if self._one_by_one else "majority")
         self._firm = collection_of(database, name, "linearizable" if is_replicated else "majority")
+        self._settled: Reign | None = None
 
     @classmethod
     async def open(cls, database: Database, name: str, timeout: float) -> "Sessions":
@@ -42,6 +43,8 @@ class Sessions:
             raise ConfigError("readConcernLevel=linearizable needs a replica set; this MongoDB server is in none")
         sessions = cls(database, name, timeout, is_replicated=is_replicated)
         await within(max(timeout, INDEX_SECONDS), prepare_indexes(sessions._collection))
+        if not sessions._one_by_one:
+            await within(timeout, sessions._settled_documents({"_id": ""}, 1))
         return sessions
 
     async def read(self, work: Awaitable[T]) -> T:
@@ -79,7 +82,7 @@ class Sessions:
             found = await asyncio.gather(*(self._documents({"_id": sid, **live(now)}, 1) for sid in sids))
             documents = [document for documents in found for document in documents]
         else:
-            documents = await self._documents({"_id": {"$in": list(sids)}, **live(now)}, len(sids))
+            documents = await self._settled_documents({"_id": {"$in": list(sids)}, **live(now)}, len(sids))
         return {document["_id"]: _record_or_error(document) for document in documents}
 
     async def replace(self, record: JtiRecord, expected_version: int, now: float) -> bool:
@@ -146,6 +149,21 @@ class Sessions:
     async def _firmly_there(self, place: Document) -> bool:
         """Whether a live document is there, confirmed by a majority: a deposed primary finds nothing either."""
         return bool(await self._firm.find(place, {"_id": 1}, limit=1, batch_size=2).to_list(None))
+
+    async def _settled_documents(self, place: Document, expected: int) -> list[dict[str, Any]]:
+        """Reads from a primary that has settled in.
+
+        One that was elected a moment ago may not know yet how far its predecessor's writes were confirmed, and a
+        majority read from it can show what was there before them. A read that a majority confirms ends that.
+        """
+        while True:
+            reign = reign_of(self._database)
+            if reign != self._settled:
+                await self._firmly_there({"_id": ""})
+            documents = await self._documents(place, expected)
+            if reign == reign_of(self._database):
+                self._settled = reign
+                return documents
 
     async def _documents(self, place: Document, expected: int) -> list[dict[str, Any]]:
         return await self._collection.find(place, batch_size=expected + 1).to_list(None)

@@ -21,7 +21,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 $(PYENV
 find = $(shell for python in python$(1) $(PYENV)/$(1).*/bin/python; do \
 	[ "$$("$$python" -c '$(VERSION)' 2>/dev/null)" = $(1) ] && echo "$$python" && break; done)
 
-.PHONY: help demo test lint pytest format build test-wheels test-pythons clean environment
+.PHONY: help demo test lint pytest format build test-wheels test-pythons test-faults clean environment
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1#/p' Makefile | awk -F'#' '{ printf "make %-15s%s\n", $$1, $$2 }'
@@ -38,7 +38,7 @@ lint: $(TEST_READY) ## style and types
 	$(BIN)/mypy --strict examples
 
 pytest: $(TEST_READY) ## the tests alone; any warning is an error
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 format: $(TEST_READY) ## put the code into shape
 	$(BIN)/ruff check --fix .
@@ -51,17 +51,23 @@ build: $(TEST_READY) ## sdists and wheels of the three distributions, in dist
 test-wheels: build ## install the wheels where nothing of this checkout is seen, and use them
 	$(BIN)/python tests/smoke_wheels.py dist
 
-test-pythons: $(SUPPORTED:%=test-python-%) ## the tests on every other supported Python that is found
+# What waits for elections of real servers takes minutes and does not depend on the Python: `make test` alone runs it.
+ONCE := --ignore=tests/test_mongodb_faults.py --ignore=tests/test_mongodb_disturbed.py
+
+test-pythons: $(SUPPORTED:%=test-python-%) ## the tests, but the failovers, on every other supported Python that is found
 
 test-python-%: $(TEST_READY)
 	@if [ "$$($(BIN)/python -c '$(VERSION)')" = $* ]; then \
 		echo "Python $*: tested by make test"; \
 	elif [ -n "$(call find,$*)" ]; then \
 		echo "Python $*: $(call find,$*)"; \
-		$(MAKE) --no-print-directory pytest VENV=.venv-$* PYTHON="$(call find,$*)"; \
+		$(MAKE) --no-print-directory pytest VENV=.venv-$* PYTHON="$(call find,$*)" PYTEST_OPTIONS="$(ONCE)"; \
 	else \
 		echo "Python $*: not found, not tested"; \
 	fi
+
+test-faults: $(TEST_READY) ## failovers of a real replica set under load, at length: about a quarter of an hour
+	$(BIN)/python -W error -m tests.faults
 
 clean: ## remove what was made, the environments too
 	rm -rf .venv .venv-3.* build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -82,4 +88,22 @@ $(DEMO_READY): $(PYPROJECTS) | environment
 
 $(TEST_READY): $(PYPROJECTS) | environment
 	$(BIN)/python -m pip install --quiet -e '.[test]' -e backends/sqlite -e backends/mongodb
+	@touch $@
+
+# Times are taken in an environment of their own, .venv-bench, where the peers are installed beside the library.
+
+BENCH_READY := $(VENV)/.bench-ready
+.PHONY: bench bench-quick bench-run
+
+bench: ## measure all that is promised, beside the peers, in about 10 minutes
+	@$(MAKE) --no-print-directory bench-run VENV=.venv-bench
+
+bench-quick: ## the same in a minute; fails where a target is missed by more than half
+	@$(MAKE) --no-print-directory bench-run VENV=.venv-bench BENCH=--quick
+
+bench-run: $(BENCH_READY)
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+$(BENCH_READY): $(PYPROJECTS) | environment
+	$(BIN)/python -m pip install --quiet -e '.[bench]' -e backends/sqlite -e backends/mongodb
 	@touch $@

@@ -1,0 +1,163 @@
+"""What changes when a table grows: look-ups, compare-and-sets, memory, the file, and the purge of what expired.
+
+``python -m benchmarks.growth URL RECORDS`` works on one table and prints the peak of its memory in bytes.
+"""
+
+import asyncio
+import sqlite3
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable
+from pathlib import Path
+
+from aiohttp_lionrock_sqlite import SqliteStorage
+
+from aiohttp_lionrock import SessionConfig, SessionManager, open_storage
+from aiohttp_lionrock.storage import JtiStorage
+
+from .filling import fill_mongodb, fill_sqlite
+from .harness import Findings, Spread, measure, ratios
+from .lab import ROOT
+from .mongodb import opened
+from .records import POOL, TASKS, getting, record, replacing
+from .samples import SECRET
+from .sqlite import reading
+
+__all__ = ["measure_mongodb_growth", "measure_sqlite_growth", "percentile"]
+
+FEW = 1000
+PAUSE = 0.001  # seconds between the look-ups whose times are looked at
+WINDOW = 1.0  # seconds of look-ups that make one 99th percentile
+EXPIRED = 1_000_000_000
+
+
+async def measure_sqlite_growth(folder: Path, many: int, purged: int, rounds: int) -> Findings:
+    findings = Findings()
+    paths = {count: folder / f"growth-{count}.db" for count in (FEW, many)}
+    for count, path in paths.items():
+        await fill_sqlite(path, count)
+        findings.fact("SQLite file", f"{count} records", path.stat().st_size / count, "bytes a record")
+    findings.fact("growth, in-thread point read", f"{many} records", await _floor_growth(paths, many, rounds), "x")
+    async with SqliteStorage(paths[FEW]) as few, SqliteStorage(paths[many]) as much:
+        await _compare(findings, "sqlite", few, much, many, rounds)
+    _measure_memory(findings, {count: f"sqlite:///{path}" for count, path in paths.items()}, rounds)
+    paths[many].unlink()
+    await _measure_purge(findings, folder / "purge.db", purged)
+    return findings
+
+
+async def _floor_growth(paths: dict[int, Path], many: int, rounds: int) -> float:
+    """What SQLite itself takes longer to find a record among many."""
+    connections = {count: sqlite3.connect(path, isolation_level=None) for count, path in paths.items()}
+    cases = {str(count): reading(connection, count) for count, connection in connections.items()}
+    timings = await measure(cases, rounds)
+    for connection in connections.values():
+        connection.close()
+    return Spread.of(ratios(timings, str(many), str(FEW))).median
+
+
+async def measure_mongodb_growth(url: str, many: int, rounds: int) -> Findings:
+    findings = Findings()
+    async with opened(url, "bench_few") as (few, few_database), opened(url, "bench_many") as (much, database):
+        await fill_mongodb(few, few_database, FEW)
+        await fill_mongodb(much, database, many)
+        await database.client.admin.command("fsync")
+        stats = await database.command("collStats", "lionrock_sessions")
+        disk = stats["storageSize"] + stats["totalIndexSize"]
+        findings.fact("MongoDB on disk, compressed", f"{many} records", disk / many, "bytes a record")
+        await _compare(findings, "mongodb", few, much, many, rounds)
+    return findings
+
+
+async def _compare(findings: Findings, name: str, few: JtiStorage, much: JtiStorage, many: int, rounds: int) -> None:
+    """Look-ups and compare-and-sets all over both tables, once the files are as warm as those of a busy server."""
+    for storage, count in ((few, FEW), (much, many)):
+        for start in range(0, min(count, POOL), TASKS):
+            await storage.get_many([record(number).sid for number in range(start, start + TASKS)])
+    for what, make, seconds in (("get", getting, 0.02), ("replace", replacing, 0.05)):
+        cases = {f"{FEW} records": make(few, FEW), f"{many} records": make(much, many)}
+        timings = await measure(cases, rounds, slices=12, seconds=seconds)
+        findings.ratio(f"growth.{name}_{what}", ratios(timings, f"{many} records", f"{FEW} records"))
+        findings.micros(f"growth, {name} {what}", timings)
+
+
+def _measure_memory(findings: Findings, urls: dict[int, str], rounds: int) -> None:
+    peaks: dict[int, list[float]] = {count: [] for count in urls}
+    for _ in range(max(1, rounds // 3)):
+        for count, url in urls.items():
+            command = [sys.executable, "-m", "benchmarks.growth", url, str(count)]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+            peaks[count].append(float(done.stdout))
+    small, large = peaks.values()
+    findings.ratio("growth.memory", [b / a for a, b in zip(small, large, strict=True)])
+    for count, values in peaks.items():
+        findings.fact("memory of a process", f"SQLite, {count} records", max(values) / 2**20, "MiB")
+
+
+async def _work_on(url: str, count: int) -> None:
+    """Looks up and changes records all over the table, as often for a small one as for a large one."""
+    async with open_storage(url) as storage:
+        for start in range(0, POOL, TASKS):
+            sids = [record(number % count).sid for number in range(start, start + TASKS)]
+            found = await asyncio.gather(*map(storage.get, sids))
+            done = await asyncio.gather(*(storage.replace(each, each.version) for each in found if each))
+            assert all(done)
+            assert len(done) == TASKS
+    print(_peak())
+
+
+def _peak() -> int:
+    """The most memory that this process has had, in bytes (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+async def _measure_purge(findings: Findings, path: Path, expired: int) -> None:
+    await fill_sqlite(path, expired, EXPIRED)
+    await fill_sqlite(path, FEW, first=expired)
+    manager = SessionManager(SessionConfig(secret=SECRET, storage=f"sqlite:///{path}"))
+    async with manager:
+        assert manager.storage is not None
+        idle = await _latencies(manager.storage, expired, asyncio.sleep(4 * WINDOW))
+        start = time.perf_counter()
+        purge = asyncio.ensure_future(manager.purge())
+        busy = await _latencies(manager.storage, expired, asyncio.shield(purge))
+        took = time.perf_counter() - start
+        assert purge.result() == expired
+        idle += await _latencies(manager.storage, expired, asyncio.sleep(4 * WINDOW))
+    rest = statistics.median(percentile(window, 99) for window in idle)
+    findings.ratio("growth.purge", [percentile(window, 99) / rest for window in busy])
+    findings.fact("SQLite purge", f"{expired} expired records", expired / took, "records a second")
+    findings.fact("SQLite purge", "99th percentile of get, idle", rest * 1e6, "us")
+    during = statistics.median(percentile(window, 99) for window in busy)
+    findings.fact("SQLite purge", "99th percentile of get, purging", during * 1e6, "us")
+    findings.fact("SQLite purge", "slowest get, purging", max(map(max, busy)) * 1e6, "us")
+
+
+async def _latencies(storage: JtiStorage, first: int, during: Awaitable[object]) -> list[list[float]]:
+    """The times of single look-ups, one after the other with a pause between, in windows, until ``during`` is over."""
+    end = asyncio.ensure_future(during)
+    sids = [record(first + number).sid for number in range(FEW)]
+    windows: list[list[float]] = []
+    while not end.done():
+        window: list[float] = []
+        opened_at = time.perf_counter()
+        while not end.done() and time.perf_counter() - opened_at < WINDOW:
+            await asyncio.sleep(PAUSE)
+            start = time.perf_counter()
+            assert await storage.get(sids[len(window) % FEW])
+            window.append(time.perf_counter() - start)
+        if len(window) >= 100 or not windows:
+            windows.append(window)
+    await end
+    return windows
+
+
+def percentile(values: list[float], share: int) -> float:
+    return sorted(values)[min(len(values) - 1, len(values) * share // 100)]
+
+
+if __name__ == "__main__":
+    asyncio.run(_work_on(sys.argv[1], int(sys.argv[2])))

@@ -23,7 +23,7 @@ from .lab import ROOT
 from .mongodb import opened
 from .records import POOL, TASKS, getting, record, replacing
 from .samples import SECRET
-from .sqlite import reading
+from .sqlite import reading, rewriting
 
 __all__ = ["measure_mongodb_growth", "measure_sqlite_growth", "percentile"]
 
@@ -39,7 +39,7 @@ async def measure_sqlite_growth(folder: Path, many: int, purged: int, rounds: in
     for count, path in paths.items():
         await fill_sqlite(path, count)
         findings.fact("SQLite file", f"{count} records", path.stat().st_size / count, "bytes a record")
-    findings.fact("growth, in-thread point read", f"{many} records", await _floor_growth(paths, many, rounds), "x")
+    await _compare_floor(findings, paths, rounds)
     async with SqliteStorage(paths[FEW]) as few, SqliteStorage(paths[many]) as much:
         await _compare(findings, "sqlite", few, much, many, rounds)
     _measure_memory(findings, {count: f"sqlite:///{path}" for count, path in paths.items()}, rounds)
@@ -48,14 +48,16 @@ async def measure_sqlite_growth(folder: Path, many: int, purged: int, rounds: in
     return findings
 
 
-async def _floor_growth(paths: dict[int, Path], many: int, rounds: int) -> float:
-    """What SQLite itself takes longer to find a record among many."""
+async def _compare_floor(findings: Findings, paths: dict[int, Path], rounds: int) -> None:
+    """What SQLite itself takes longer among many records, in the thread that asks."""
     connections = {count: sqlite3.connect(path, isolation_level=None) for count, path in paths.items()}
-    cases = {str(count): reading(connection, count) for count, connection in connections.items()}
-    timings = await measure(cases, rounds)
+    for what, make in (("point read", reading), ("50 compare-and-sets in a transaction", rewriting)):
+        cases = {str(count): make(connection, count) for count, connection in connections.items()}
+        timings = await measure(cases, rounds, seconds=0.03)
+        grown = Spread.of(ratios(timings, *reversed(cases)))
+        findings.fact("growth of SQLite itself, in-thread", what, grown.median, "x")
     for connection in connections.values():
         connection.close()
-    return Spread.of(ratios(timings, str(many), str(FEW))).median
 
 
 async def measure_mongodb_growth(url: str, many: int, rounds: int) -> Findings:
@@ -72,12 +74,8 @@ async def measure_mongodb_growth(url: str, many: int, rounds: int) -> Findings:
 
 
 async def _compare(findings: Findings, name: str, few: JtiStorage, much: JtiStorage, many: int, rounds: int) -> None:
-    """Look-ups and compare-and-sets all over both tables, once the files are as warm as those of a busy server."""
-    for storage, count in ((few, FEW), (much, many)):
-        for start in range(0, min(count, POOL), TASKS):
-            await storage.get_many([record(number).sid for number in range(start, start + TASKS)])
     for what, make, seconds in (("get", getting, 0.02), ("replace", replacing, 0.05)):
-        cases = {f"{FEW} records": make(few, FEW), f"{many} records": make(much, many)}
+        cases = {f"{FEW} records": await make(few, FEW), f"{many} records": await make(much, many)}
         timings = await measure(cases, rounds, slices=12, seconds=seconds)
         findings.ratio(f"growth.{name}_{what}", ratios(timings, f"{many} records", f"{FEW} records"))
         findings.micros(f"growth, {name} {what}", timings)

@@ -48,9 +48,9 @@ async def measure_mongodb(url: str, rounds: int) -> Findings:
             await storage.insert(each)
         plain = database.get_collection("plain", write_concern=WriteConcern("majority", j=True))
         await plain.insert_many([_document(number) for number in range(RECORDS)])
-        reads = await measure(_reads(storage, plain), rounds, seconds=0.05)
+        reads = await measure(await _reads(storage, plain), rounds, seconds=0.05)
         writes = await measure(
-            {"ours, 50 tasks": replacing(storage, RECORDS), "replace_one each, 50 tasks": _replacing(plain)},
+            {"ours, 50 tasks": await replacing(storage, RECORDS), "replace_one each, 50 tasks": _replacing(plain)},
             rounds,
             seconds=0.1,
         )
@@ -61,11 +61,11 @@ async def measure_mongodb(url: str, rounds: int) -> Findings:
     return findings
 
 
-def _reads(storage: MongoStorage, plain: Collection) -> dict[str, Case]:
+async def _reads(storage: MongoStorage, plain: Collection) -> dict[str, Case]:
     return {
-        "ours, 50 tasks": getting(storage, RECORDS),
+        "ours, 50 tasks": await getting(storage, RECORDS),
         "find_one each, 50 tasks": _getting(plain, TASKS),
-        "ours, 1 task": getting(storage, RECORDS, tasks=1),
+        "ours, 1 task": await getting(storage, RECORDS, tasks=1),
         "find_one each, 1 task": _getting(plain, 1),
     }
 

@@ -9,9 +9,9 @@ import aiosqlite
 from aiohttp_lionrock_sqlite import SqliteStorage
 
 from .harness import Case, Findings, measure, per_call, ratios
-from .records import TASKS, getting, in_tasks, record, records, replacing
+from .records import TASKS, getting, in_tasks, records, replacing
 
-__all__ = ["measure_sqlite", "reading"]
+__all__ = ["measure_sqlite", "reading", "rewriting"]
 
 RECORDS = 1000
 TABLE = "lionrock_sessions"
@@ -35,7 +35,10 @@ async def measure_sqlite(folder: Path, rounds: int) -> Findings:
             await _fill(storage)
             if synchronous == "FULL":
                 await _measure_reads(findings, storage, plain, path, rounds)
-            cases = {"ours, 50 tasks": replacing(storage, RECORDS), "50 a transaction, in-thread": _replacing(plain)}
+            cases = {
+                "ours, 50 tasks": await replacing(storage, RECORDS),
+                "50 a transaction, in-thread": rewriting(plain, RECORDS),
+            }
             timings = await measure(cases, rounds, slices=12, seconds=0.03)
         plain.close()
         findings.ratio(f"sqlite.replace_{synchronous.lower()}", ratios(timings, *cases))
@@ -49,8 +52,8 @@ async def _measure_reads(
     async with aiosqlite.connect(path, isolation_level=None) as driver:
         cases = {
             "point read, in-thread": reading(plain, RECORDS),
-            "ours, 50 tasks": getting(storage, RECORDS),
-            "ours, 1 task": getting(storage, RECORDS, tasks=1),
+            "ours, 50 tasks": await getting(storage, RECORDS),
+            "ours, 1 task": await getting(storage, RECORDS, tasks=1),
             "aiosqlite in one hop, 50 tasks": _hopping(driver, TASKS),
             "aiosqlite in one hop, 1 task": _hopping(driver, 1),
         }
@@ -94,11 +97,12 @@ def _hopping(driver: aiosqlite.Connection, tasks: int) -> Case:
     return Case(lambda share: in_tasks(work, share, tasks), check, unit=tasks)
 
 
-def _replacing(plain: sqlite3.Connection) -> Case:
-    """Compare-and-sets, ``TASKS`` in each transaction."""
-    versions = dict.fromkeys(range(RECORDS), 1)
-    rows = {number: _fields_of(number) for number in range(RECORDS)}
-    numbers = cycle(range(RECORDS))
+def rewriting(plain: sqlite3.Connection, count: int) -> Case:
+    """Compare-and-sets in the thread that asks, ``TASKS`` in each transaction."""
+    known = records(count)
+    rows = [[each.sid, *(getattr(each, name) or None for name in FIELDS)] for each in known]
+    versions = [plain.execute(GET, (each.sid, 0)).fetchone()[1] for each in known]
+    numbers = cycle(range(len(known)))
 
     def run(transactions: int) -> None:
         for _ in range(transactions):
@@ -112,15 +116,10 @@ def _replacing(plain: sqlite3.Connection) -> Case:
             plain.execute("COMMIT")
 
     def check() -> None:
-        run(RECORDS // TASKS)
+        run(1)
         number = next(numbers)
-        assert versions[number] > 1
-        row = plain.execute(GET, (rows[number][0], time.time())).fetchone()
+        row = plain.execute(GET, (rows[number][0], 0)).fetchone()
         assert row[1] == versions[number]
+        assert plain.execute(REPLACE, (0, *rows[number][1:], row[0], row[1] - 1, 0)).rowcount == 0
 
     return Case(run, check, unit=TASKS)
-
-
-def _fields_of(number: int) -> list[object]:
-    each = record(number)
-    return [each.sid, *(getattr(each, name) or None for name in FIELDS)]

@@ -127,7 +127,7 @@ class Client:
         habits: dict[Act, int] = {self.refresh: 35, self.write: 20, self.read: 15}
         habits |= {self.refresh_in_tabs: 9, self.use_tabs: 9}
         if not self.is_stayer:
-            habits |= {self.log_out: 5, self.log_in: 3, self.race_a_logout: 3}
+            habits |= {self.log_out: 5, self.log_in: 4, self.race_a_logout: 3, self.race_a_login: 4}
         return habits
 
     async def log_in(self) -> None:
@@ -156,6 +156,10 @@ class Client:
     async def race_a_logout(self) -> None:
         """A logout while other tabs still refresh and write."""
         await self._at_once(*self._random.sample([Kind.REFRESH, Kind.LOGOUT, Kind.WRITE], 3))
+
+    async def race_a_login(self) -> None:
+        """A renewal while other tabs still refresh and write."""
+        await self._at_once(*self._random.sample([Kind.REFRESH, Kind.LOGIN, Kind.WRITE], 3))
 
     async def _at_once(self, *kinds: Kind) -> None:
         asked = [self._ask(kind, self._server + tab) for tab, kind in enumerate(kinds)]

@@ -11,6 +11,7 @@ import pytest
 from aiohttp_lionrock_mongodb import MongoStorage
 from motor.motor_asyncio import AsyncIOMotorClient
 from support.mongod import Mongod, ReplicaSet, database_url
+from support.mongod_sent import Sent
 
 from aiohttp_lionrock.errors import StorageUnavailable
 from aiohttp_lionrock.storage import JtiRecord
@@ -158,6 +159,28 @@ async def test_a_session_revoked_on_the_new_primary_is_gone_for_who_last_spoke_t
             await asyncio.sleep(0.01)
 
 
+async def test_the_first_read_after_an_election_is_confirmed_by_a_majority(
+    replica_set_database: str, whole_set: ReplicaSet
+) -> None:
+    sent = Sent()
+    async with pymongo.AsyncMongoClient[dict[str, Any]](replica_set_database, event_listeners=[sent]) as client:
+        async with MongoStorage(client.get_default_database()) as storage:
+            await storage.insert(RECORD)
+            for read in (
+                lambda: storage.get("sid"),
+                lambda: storage.get_many(["sid"]),
+                lambda: storage.list_subject("ann"),
+            ):
+                await asyncio.to_thread(hand_over, whole_set)
+                whole_set.primary()
+                sent.commands.clear()
+                assert await read()
+                assert await read()
+                levels = [find["readConcern"]["level"] for find in sent.named("find")]
+                assert levels[-2:] == ["majority", "majority"]
+                assert "linearizable" in levels[:-1], levels
+
+
 class Writer:
     """The only one who writes its session: what it may find there at any time follows from the verdicts."""
 
@@ -192,7 +215,8 @@ class Writer:
 
 
 def hand_over(servers: ReplicaSet) -> None:
-    servers.step_down()
+    servers.wait_until_whole()
+    servers.step_down(seconds=3)
 
 
 def freeze_the_primary(servers: ReplicaSet) -> None:

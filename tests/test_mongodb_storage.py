@@ -12,7 +12,7 @@ import pytest
 from aiohttp_lionrock_mongodb import MongoStorage
 from bson.raw_bson import RawBSONDocument
 from motor.motor_asyncio import AsyncIOMotorClient
-from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+from support.mongod_sent import Sent
 
 from aiohttp_lionrock.errors import ConfigError, CorruptRecord, StorageUnavailable
 from aiohttp_lionrock.storage import JtiRecord
@@ -20,25 +20,6 @@ from aiohttp_lionrock.testing import FakeClock
 
 NOW = int(time.time())
 RECORD = JtiRecord("sid", version=1, expires_at=NOW + 3600, created_at=NOW, refresh_jti="first", subject="ann")
-
-
-class Sent(CommandListener):
-    """Keeps the commands that a driver sends."""
-
-    def __init__(self) -> None:
-        self.commands: list[dict[str, Any]] = []
-
-    def started(self, event: CommandStartedEvent) -> None:
-        self.commands.append(dict(event.command))
-
-    def succeeded(self, event: CommandSucceededEvent) -> None:
-        pass
-
-    def failed(self, event: CommandFailedEvent) -> None:
-        pass
-
-    def named(self, name: str) -> list[dict[str, Any]]:
-        return [command for command in self.commands if name in command]
 
 
 @pytest.fixture

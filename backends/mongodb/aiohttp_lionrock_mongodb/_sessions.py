@@ -129,7 +129,7 @@ class Sessions:
         return deleted
 
     async def of_subject(self, subject: str, now: float) -> list[JtiRecord]:
-        documents = await self._documents({"subject": subject, **live(now)}, 100)
+        documents = await self._settled_documents({"subject": subject, **live(now)}, 100)
         return sorted(map(to_record, documents), key=lambda record: (-record.created_at, record.sid))
 
     async def purge(self, now: float, limit: int) -> int:

@@ -192,9 +192,9 @@ async def test_text_that_looks_like_an_operator_is_only_text(storage: MongoStora
 
 async def test_expiry_goes_by_the_storages_clock_and_not_by_the_servers(standalone_database: str) -> None:
     storage = MongoStorage.from_url(standalone_database)
-    storage.clock = clock = FakeClock(100.0)
+    storage.clock = clock = FakeClock(4_000_000_100)  # ahead of the server, whose TTL monitor is to leave it alone
     async with storage:
-        await storage.insert(JtiRecord("sid", version=1, expires_at=200, created_at=100, subject="ann"))
+        await storage.insert(JtiRecord("sid", 1, expires_at=4_000_000_200, created_at=4_000_000_100, subject="ann"))
         assert await storage.get("sid") is not None
         clock.advance(99.9)
         assert await storage.get("sid") is not None

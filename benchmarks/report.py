@@ -12,7 +12,15 @@ from typing import Any
 from .harness import Findings, Spread
 from .targets import TARGETS, Target
 
-__all__ = ["far_off", "machine", "missed", "summary", "table", "write_results"]
+__all__ = ["far_off", "machine", "missed", "others_at_work", "summary", "table", "write_results"]
+
+QUIET = 0.5  # load average
+
+
+def others_at_work() -> str | None:
+    """A warning where the machine was busy before the measuring began: the spread then says more than the median."""
+    load = os.getloadavg()[0]
+    return f"a quiet machine: the load average was {load:.1f} before the start" if load > QUIET else None
 
 
 def machine() -> str:

@@ -463,6 +463,17 @@ def test_an_answer_other_than_200_and_503_is_found(story: Story) -> None:
     assert violated(story) == [ANSWERS]
 
 
+@pytest.mark.parametrize("lives_on", [True, False])
+def test_an_error_leaves_open_whether_the_session_has_ended(story: Story, lives_on: bool) -> None:
+    ann, eve = story.somebody().log_in(), story.somebody("eve").log_in()
+    with_fault(story)
+    ann.use(Kind.LOGOUT, ODD, note="500")
+    eve.revoke(ODD)
+    for who in (ann, eve):
+        who.probe() if lives_on else who.is_refused()
+    assert violated(story) == [ANSWERS, ANSWERS]
+
+
 @pytest.mark.parametrize("cookie", [None, Ticket("sid1", "r9")])
 def test_a_503_that_changes_a_cookie_is_found(story: Story, cookie: Ticket | None) -> None:
     ann = story.somebody().log_in()

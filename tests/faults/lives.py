@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from .history import REFRESH, UNANSWERED, History, Kind, Operation, Outcome
+from .history import REFRESH, History, Kind, Operation, Outcome
 
 __all__ = ["Life", "lives_in"]
 
@@ -66,7 +66,7 @@ def _note_end(operation: Operation, lives: dict[str, Life]) -> None:
     sid = operation.target if operation.kind is Kind.REVOKE else operation.sid
     if sid not in lives:
         return
-    answered = operation.outcome not in UNANSWERED
+    answered = operation.outcome in (Outcome.DONE, Outcome.REFUSED)
     if operation.kind is Kind.REVOKE:
         lives[sid].end_with(operation, surely=answered)
     elif operation.kind is Kind.REPLAY:

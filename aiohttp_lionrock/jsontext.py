@@ -6,10 +6,10 @@ refused: duplicate names, NaN, numbers beyond a float, lone surrogates, depth be
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["JSON", "MAX_DEPTH", "decode_object", "encode", "explain_unstorable"]
+__all__ = ["JSON", "MAX_DEPTH", "decode_object", "encode", "explain_unstorable", "is_flat"]
 
 JSON = str | int | float | bool | None | list[Any] | dict[str, Any]
 
@@ -61,6 +61,14 @@ def decode_object(data: bytes) -> dict[str, Any]:
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise ValueError("nested too deeply")
     return value
+
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+
+
+def is_flat(data: Mapping[str, Any]) -> bool:
+    """Whether all its values are plain scalars, of which none can change in place."""
+    return _SCALARS.issuperset(map(type, data.values()))
 
 
 def _depth(value: object) -> int:

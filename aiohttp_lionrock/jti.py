@@ -8,64 +8,18 @@ import asyncio
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 from .config import JtiConfig, JtiEvent, SessionConfig, TokenPolicy
 from .errors import ConfigError, LionRockError, StorageUnavailable, TokenClaimError, TokenRevoked
-from .keys import KeyRing
 from .log import logger
+from .mint import Grant, Issued, Origin, Write
 from .session import Session
-from .storage import JtiRecord, is_storable_text
+from .storage import is_storable_text
 from .tokens import MAX_ID
 
-__all__ = ["CallbackJti", "Grant", "Issued", "JtiAuthority", "Origin", "Stateless", "Write"]
-
-
-class Origin:
-    """What `load` learned about a session, kept for `save`."""
-
-    subject: str | None = None
-    refreshed = False
-    refresh_jti: str | None = None
-    record: JtiRecord | None = None
-    unrecorded = False  # accepted without a jti, while ``jti.require`` is false
-    stale: tuple[TokenPolicy, ...] = ()
-
-    def __init__(self, keys: KeyRing, env: Mapping[str, str] | None) -> None:
-        self.keys = keys
-        self.env = env
-
-
-class Grant(NamedTuple):
-    """The ids that the tokens of one response carry. ``refresh_iat`` None means now."""
-
-    access_jti: str | None = None
-    refresh_jti: str | None = None
-    refresh_iat: int | None = None
-
-    def jti(self, policy: TokenPolicy) -> str | None:
-        return self.access_jti if policy.use == "access" else self.refresh_jti
-
-
-class Issued(NamedTuple):
-    """One signed token that fits its cookie."""
-
-    policy: TokenPolicy
-    token: str
-    claims: Mapping[str, Any]
-
-
-class Write(NamedTuple):
-    """One response's worth of tokens: for whom, when, which, and how they are made."""
-
-    session: Session
-    origin: Origin
-    now: int
-    modified: bool
-    policies: tuple[TokenPolicy, ...]
-    claims: Callable[[TokenPolicy, Grant], dict[str, Any]]
-    sign: Callable[[Grant], list[Issued]]
+__all__ = ["CallbackJti", "JtiAuthority", "Stateless", "new_jti", "presented_jti"]
 
 
 class JtiAuthority(ABC):

@@ -15,14 +15,15 @@ from .config import JtiEvent, SessionConfig, TokenPolicy
 from .cookies import CookieChange
 from .errors import ConfigError, TokenClaimError, TokenError, TokenExpired, TokenReused, TokenRevoked
 from .gate import StorageGate
-from .jti import CallbackJti, Issued, JtiAuthority, Origin, Stateless
+from .jti import CallbackJti, JtiAuthority, Stateless
 from .keys import KeyRings
 from .log import logger
-from .mint import TokenMint
+from .mint import Issued, Origin, TokenMint
 from .records import RecordJti
 from .registry import open_storage
 from .session import Session, subject_text
 from .storage import Clock, JtiRecord, JtiStorage
+from .tokencache import TokenCache
 from .tokens import TokenCodec, read_time
 
 __all__ = ["SessionManager"]
@@ -52,8 +53,8 @@ class SessionManager:
         self.config = config if storage is None else replace(config, storage=storage)
         self.on_reuse: list[ReuseListener] = []
         self._clock = clock
-        self._codec = TokenCodec(self.config)
-        self._mint = TokenMint(self.config, self._codec)
+        self._tokens = TokenCache(TokenCodec(self.config))
+        self._mint = TokenMint(self.config, self._tokens)
         self._policies = tuple(policy for policy in (self.config.access, self.config.refresh) if policy)
         self.cookie_names = frozenset(policy.name for policy in self._policies)
         self._gate = self._make_gate()
@@ -127,7 +128,7 @@ class SessionManager:
         modified = session._is_modified()
         if session._dropped and not modified:
             return await self._end(session)
-        if not self._must_write(session, origin, modified):
+        if not (modified or self._must_write(session, origin)):
             return self._deletions(origin.stale) if origin.stale else []
         session._check_data()
         try:
@@ -196,7 +197,7 @@ class SessionManager:
         found, now = None, self._now()
         for token in tokens:
             try:
-                claims = self._codec.verify(token, origin.keys, policy, now)
+                claims = self._tokens.verify(token, origin.keys, policy, now)
                 session = Session._from_claims(claims)
                 if self.config.max_lifetime is not None:
                     self._check_age(session, claims, now, self.config.max_lifetime)
@@ -252,8 +253,9 @@ class SessionManager:
             refused.stale = tuple(policy for policy in self._policies if cookies.get(policy.name))
         return refused
 
-    def _must_write(self, session: Session, origin: Origin, modified: bool) -> bool:
-        if modified or self.config.resave:
+    def _must_write(self, session: Session, origin: Origin) -> bool:
+        """Whether cookies are to go out although the data is as it was."""
+        if self.config.resave:
             return True
         if session.is_new:
             return self.config.save_uninitialized
@@ -265,7 +267,7 @@ class SessionManager:
         return self._deletions(self._policies)
 
     def _remember(self, session: Session, origin: Origin, issued: list[Issued]) -> None:
-        session._written(max(token.claims["exp"] for token in issued))
+        session._written(max([token.claims["exp"] for token in issued]))
         if self.config.max_lifetime is not None:
             session.created_at = issued[0].claims["orig_iat"]
         session._origin = Origin(origin.keys, origin.env)

@@ -1,82 +1,127 @@
-"""TokenMint: from a session to the signed tokens of one response, each small enough for its cookie."""
+"""TokenMint: from a session to the signed tokens of one response, each small enough for its cookie.
+
+A `Write` makes the tokens, under the `Grant` that whoever answers for their ids gives it.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from .config import SessionConfig, TokenPolicy
 from .errors import SessionTooLarge
 from .jsontext import encode
-from .jti import Grant, Issued, Origin, Write
+from .keys import KeyRing
 from .session import Session
-from .tokens import TokenCodec
+from .storage import JtiRecord
+from .tokencache import TokenCache
 
-__all__ = ["TokenMint"]
+__all__ = ["Grant", "Issued", "Origin", "TokenMint", "Write"]
 
 BROWSER_LIMIT = 4096  # bytes of name and value that browsers keep (RFC 6265bis, section 5.6)
 HEADER_LIMIT = 8000  # bytes of all our cookies; servers refuse longer Cookie headers outright
 
 
+class Origin:
+    """What `load` learned about a session, kept for `save`."""
+
+    subject: str | None = None
+    refreshed = False
+    refresh_jti: str | None = None
+    record: JtiRecord | None = None
+    unrecorded = False  # accepted without a jti, while ``jti.require`` is false
+    stale: tuple[TokenPolicy, ...] = ()
+
+    def __init__(self, keys: KeyRing, env: Mapping[str, str] | None) -> None:
+        self.keys = keys
+        self.env = env
+
+
+class Grant(NamedTuple):
+    """The ids that the tokens of one response carry. ``refresh_iat`` None means now."""
+
+    access_jti: str | None = None
+    refresh_jti: str | None = None
+    refresh_iat: int | None = None
+
+
+class Issued(NamedTuple):
+    """One signed token that fits its cookie."""
+
+    policy: TokenPolicy
+    token: str
+    claims: Mapping[str, Any]
+
+
 class TokenMint:
     """Fills in the registered claims, signs, and refuses what a browser or server would drop."""
 
-    def __init__(self, config: SessionConfig, codec: TokenCodec) -> None:
-        self._config = config
-        self._codec = codec
-        self._common = self._common_claims()
+    def __init__(self, config: SessionConfig, tokens: TokenCache) -> None:
+        self.config = config
+        self.tokens = tokens
+        named = {"iss": config.issuer, "aud": config.audience}
+        self.common_claims = {name: value for name, value in named.items() if value is not None}
 
-    def write(self, session: Session, origin: Origin, now: int, modified: bool) -> Write:
-        """One response's write: which tokens, and how to make them under a grant."""
-        renewed = session._ended_sid is not None
-        every = [self._config.access]
-        if self._config.refresh and (self._config.rotate or modified or renewed or not origin.refreshed):
-            every.append(self._config.refresh)
+    def write(self, session: Session, origin: Origin, now: int, modified: bool) -> "Write":
+        """One response's write of a session."""
+        return Write(self, session, origin, now, modified)
 
-        def claims(policy: TokenPolicy, grant: Grant) -> dict[str, Any]:
-            return self._claims(session, policy, grant, now)
 
-        def sign(grant: Grant) -> list[Issued]:
-            drafts = [(policy, claims(policy, grant)) for policy in every]
-            issued = [Issued(policy, self._codec.sign(draft, origin.keys), draft) for policy, draft in drafts]
-            self._check_sizes(session, issued)
-            return issued
+class Write:
+    """One response's worth of tokens: for whom, when and which (``policies``), and how they are made."""
 
-        return Write(session, origin, now, modified, tuple(every), claims, sign)
+    def __init__(self, mint: TokenMint, session: Session, origin: Origin, now: int, modified: bool) -> None:
+        self._mint = mint
+        self.session = session
+        self.origin = origin
+        self.now = now
+        self.modified = modified
+        config = mint.config
+        self.policies: tuple[TokenPolicy, ...] = (config.access,)
+        if config.refresh and (config.rotate or modified or session._ended_sid is not None or not origin.refreshed):
+            self.policies = config.access, config.refresh
 
-    def _common_claims(self) -> Mapping[str, Any]:
-        named = {"iss": self._config.issuer, "aud": self._config.audience}
-        return {name: value for name, value in named.items() if value is not None}
+    def sign(self, grant: Grant) -> list[Issued]:
+        """The tokens. Raises SessionTooLarge where one is longer than its cookie may be."""
+        issued = []
+        for policy in self.policies:
+            claims = self.claims(policy, grant)
+            issued.append(Issued(policy, self._mint.tokens.sign(claims, self.origin.keys), claims))
+        self._check_sizes(issued)
+        return issued
 
-    def _claims(self, session: Session, policy: TokenPolicy, grant: Grant, now: int) -> dict[str, Any]:
-        issued = now
-        if policy.use == "refresh" and grant.refresh_iat is not None:
-            issued = grant.refresh_iat
+    def claims(self, policy: TokenPolicy, grant: Grant) -> dict[str, Any]:
+        """What one token says."""
+        config, session = self._mint.config, self.session
+        is_refresh = policy.use == "refresh"
+        issued = self.now if grant.refresh_iat is None or not is_refresh else grant.refresh_iat
         expires = issued + policy.lifetime
         claims = session._claims()
-        if self._config.max_lifetime is not None:
-            began = now if session.created_at is None else session.created_at
-            expires = min(expires, began + int(self._config.max_lifetime))
+        if config.max_lifetime is not None:
+            began = self.now if session.created_at is None else session.created_at
+            expires = min(expires, began + int(config.max_lifetime))
             claims["orig_iat"] = began
         elif session.created_at is not None:
             claims["orig_iat"] = session.created_at
-        claims.update(iat=issued, nbf=issued, exp=expires, **self._common)
-        if self._config.refresh is not None:
+        claims["iat"] = claims["nbf"] = issued
+        claims["exp"] = expires
+        claims.update(self._mint.common_claims)
+        if config.refresh is not None:
             claims["token_use"] = policy.use
-        jti = grant.jti(policy)
+        jti = grant.refresh_jti if is_refresh else grant.access_jti
         if jti is not None:
             claims["jti"] = jti
         return claims
 
-    def _check_sizes(self, session: Session, issued: list[Issued]) -> None:
-        limit, total = self._config.max_token_length, 0
+    def _check_sizes(self, issued: list[Issued]) -> None:
+        limit, total = self._mint.config.max_token_length, 0
         for policy, token, _ in issued:
             size, cookie = len(token), len(policy.name) + len(token)
             total += cookie + 1
             if size > limit:
-                raise _too_large(session, f"the {policy.use} token is {size} characters, more than {limit}")
+                raise _too_large(self.session, f"the {policy.use} token is {size} characters, more than {limit}")
             if limit <= BROWSER_LIMIT < cookie:
-                raise _too_large(session, f"cookie {policy.name} is {cookie} bytes, more than {BROWSER_LIMIT}")
+                raise _too_large(self.session, f"cookie {policy.name} is {cookie} bytes, more than {BROWSER_LIMIT}")
         if total > HEADER_LIMIT:
-            raise _too_large(session, f"the cookies are {total} bytes together, more than {HEADER_LIMIT}")
+            raise _too_large(self.session, f"the cookies are {total} bytes together, more than {HEADER_LIMIT}")
 
 
 def _too_large(session: Session, what: str) -> SessionTooLarge:

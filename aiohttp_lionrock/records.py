@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from .config import JtiConfig, SessionConfig, TokenPolicy
 from .errors import DuplicateRecord, SessionDataError, StorageUnavailable, TokenExpired, TokenReused, TokenRevoked
 from .gate import StorageGate
-from .jti import Grant, Issued, JtiAuthority, Origin, Write, new_jti, presented_jti
+from .jti import JtiAuthority, new_jti, presented_jti
+from .mint import Grant, Issued, Origin, Write
 from .repairs import Repairs
 from .session import Session
 from .storage import MAX_METADATA_BYTES, MAX_TEXT, JtiRecord, is_storable_text

@@ -6,7 +6,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from .errors import ReservedName, SessionDataError, SessionSealed, TokenError
-from .jsontext import JSON, encode, explain_unstorable
+from .jsontext import JSON, encode, explain_unstorable, is_flat
 from .storage import is_storable_text
 
 __all__ = ["CREATOR", "RESERVED", "Session", "subject_text"]
@@ -16,7 +16,7 @@ CLAIMS = frozenset({"aud", "exp", "iat", "iss", "jti", "nbf", "token_use"})
 OWN_FIELDS = frozenset({"id", "sid", "creator", "orig_iat"})
 RESERVED = CLAIMS | OWN_FIELDS
 
-_FLAT = (str, int, float, bool, type(None))
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 class Session(MutableMapping[str, JSON]):
@@ -30,7 +30,7 @@ class Session(MutableMapping[str, JSON]):
     _rejected: TokenError | None = None
     _expires_at: int | None = None
     _ended_sid: str | None = None
-    _labels: Mapping[str, str] = MappingProxyType({})
+    _labels = _NO_LABELS
     _is_new = True
     _touched = False
     _marked = False
@@ -126,7 +126,7 @@ class Session(MutableMapping[str, JSON]):
         self._leave_sid()
         self._data = {}
         self._loaded = {}
-        self._labels = MappingProxyType({})
+        self._labels = _NO_LABELS
         self._id = self.created_at = self._expires_at = None
         self._creator = CREATOR
         self._carried = self._marked = self._touched = False
@@ -151,7 +151,7 @@ class Session(MutableMapping[str, JSON]):
             raise ReservedName(f"session[{key!r}] cannot be stored: the token itself uses that name", key)
         _check_storable(key, value)
         self._touched = True
-        self._data[key] = value
+        self._data[key if type(key) is str else str.__str__(key)] = value  # as it will come back, also from an Enum
 
     def get(self, key: str, default: Any = None) -> Any:
         return self._data.get(key, default)
@@ -202,8 +202,8 @@ class Session(MutableMapping[str, JSON]):
 
     def _check_data(self) -> None:
         """Raises SessionDataError where a value, changed in place, cannot be stored."""
-        for key, value in self._data.items():
-            if not isinstance(value, _FLAT):
+        if not is_flat(self._data):
+            for key, value in self._data.items():
                 _check_storable(key, value)
 
     def _claims(self) -> dict[str, Any]:
@@ -214,7 +214,7 @@ class Session(MutableMapping[str, JSON]):
     def _written(self, expires_at: int) -> None:
         self._is_new = self._carried = self._dropped = self._marked = self._touched = False
         self._ended_sid = None
-        self._labels = MappingProxyType({})
+        self._labels = _NO_LABELS
         self._expires_at = expires_at
         self._loaded = _snapshot(self._data)
 
@@ -228,10 +228,7 @@ def subject_text(value: object) -> str | None:
 
 def _snapshot(data: dict[str, Any]) -> dict[str, Any] | bytes:
     """Enough to tell a change later: a copy of flat data, the encoding of data with parts that can change inside."""
-    for value in data.values():
-        if isinstance(value, (dict, list)):
-            return encode(data)
-    return data.copy()
+    return data.copy() if is_flat(data) else encode(data)
 
 
 def _is_same(data: dict[str, Any], flat: dict[str, Any]) -> bool:

@@ -40,21 +40,23 @@ class TokenCodec:
 
     def sign(self, claims: Mapping[str, Any], keys: KeyRing) -> str:
         """The compact JWS of these claims, signed with the current secret."""
-        signing_input = self._header + b"." + _b64encode(encode(claims))
-        return (signing_input + b"." + self._mac(signing_input, keys.signing)).decode()
+        return self.seal(encode(claims), keys)
 
     def verify(self, token: str, keys: KeyRing, policy: TokenPolicy, now: int) -> dict[str, Any]:
         """The claims of a token that every secret and claim check accepts. Raises a TokenError that says why not."""
-        if len(token) > self._config.max_token_length:
-            raise TokenTooLarge(f"token of {len(token)} characters is longer than {self._config.max_token_length}")
-        header, payload = self._authenticate(token, keys)
-        if header != self._header:
-            self._check_header(_read(header, "header"))
-        claims = _read(payload, "payload")
-        self._check_claims(claims, policy, now)
+        claims = self.read(self.authenticate(token, keys))
+        self.check(claims, policy, now)
         return claims
 
-    def _authenticate(self, token: str, keys: KeyRing) -> tuple[bytes, bytes]:
+    def seal(self, payload: bytes, keys: KeyRing) -> str:
+        """`sign`, for a payload that is JSON already."""
+        signing_input = self._header + b"." + _b64encode(payload)
+        return (signing_input + b"." + self._mac(signing_input, keys.signing)).decode()
+
+    def authenticate(self, token: str, keys: KeyRing) -> bytes:
+        """The first step of `verify`: the payload of a token that one of these keys has signed, still unread."""
+        if len(token) > self._config.max_token_length:
+            raise TokenTooLarge(f"token of {len(token)} characters is longer than {self._config.max_token_length}")
         try:
             raw = token.encode("ascii")
         except UnicodeEncodeError:
@@ -63,24 +65,18 @@ class TokenCodec:
         header, _, payload = signing_input.partition(b".")
         if not (header and payload and signature) or b"." in payload:
             raise TokenMalformed("token has not exactly three parts")
-        # Comparing the encoded MAC admits one spelling of the signature only.
-        for key in keys.verifying:
-            if hmac.compare_digest(self._mac(signing_input, key), signature):
-                return header, payload
-        raise TokenForged("token signature does not match")
+        if not self._is_signed(signing_input, signature, keys):
+            raise TokenForged("token signature does not match")
+        if header != self._header:
+            self._check_header(_read_object(_b64decode(header, "header"), "header"))
+        return _b64decode(payload, "payload")
 
-    def _mac(self, signing_input: bytes, key: bytes) -> bytes:
-        return _b64encode(self._hmac.sign(signing_input, key))
+    def read(self, payload: bytes) -> dict[str, Any]:
+        """The second step of `verify`: the claims in a payload."""
+        return _read_object(payload, "payload")
 
-    def _check_header(self, header: dict[str, Any]) -> None:
-        if header.get("alg") != self._config.algorithm:
-            raise TokenClaimError("token algorithm is not the configured one")
-        if header.get("typ") not in (None, "", "JWT"):
-            raise TokenClaimError("token type is not JWT")
-        if "crit" in header or "b64" in header:
-            raise TokenClaimError("token header has extensions that are not understood")
-
-    def _check_claims(self, claims: dict[str, Any], policy: TokenPolicy, now: int) -> None:
+    def check(self, claims: dict[str, Any], policy: TokenPolicy, now: int) -> None:
+        """The last step of `verify`: whether the claims hold at this time."""
         config, tolerance = self._config, self._config.clock_tolerance
         expires, issued, begins = read_time(claims, "exp"), read_time(claims, "iat"), read_time(claims, "nbf")
         if expires is None:
@@ -101,6 +97,24 @@ class TokenCodec:
         sid = claims.get("sid")
         if not sid or not is_storable_text(sid) or len(sid) > MAX_ID:
             raise TokenClaimError("token sid is no text of a sensible length")
+
+    def _is_signed(self, signing_input: bytes, signature: bytes, keys: KeyRing) -> bool:
+        # Comparing the encoded MAC admits one spelling of the signature only.
+        for key in keys.verifying:  # noqa: SIM110 - any() makes a generator, which every request would pay for
+            if hmac.compare_digest(self._mac(signing_input, key), signature):
+                return True
+        return False
+
+    def _mac(self, signing_input: bytes, key: bytes) -> bytes:
+        return _b64encode(self._hmac.sign(signing_input, key))
+
+    def _check_header(self, header: dict[str, Any]) -> None:
+        if header.get("alg") != self._config.algorithm:
+            raise TokenClaimError("token algorithm is not the configured one")
+        if header.get("typ") not in (None, "", "JWT"):
+            raise TokenClaimError("token type is not JWT")
+        if "crit" in header or "b64" in header:
+            raise TokenClaimError("token header has extensions that are not understood")
 
 
 def _check_use(claims: Mapping[str, Any], policy: TokenPolicy) -> None:
@@ -126,19 +140,23 @@ def _audiences_of(claims: Mapping[str, Any]) -> list[str]:
     return [name for name in (value if isinstance(value, list) else [value]) if isinstance(name, str)]
 
 
-def _read(segment: bytes, part: str) -> dict[str, Any]:
-    """Decodes one segment: canonical base64url (RFC 7515, section 2), then a JSON object."""
+def _read_object(data: bytes, part: str) -> dict[str, Any]:
+    try:
+        return decode_object(data)
+    except ValueError:
+        raise TokenMalformed(f"token {part} is not a JSON object in strict form") from None
+
+
+def _b64decode(segment: bytes, part: str) -> bytes:
+    """Canonical base64url alone (RFC 7515, section 2)."""
     group = len(segment) % 4
     try:
-        raw = a2b_base64(segment.translate(_FROM_URL_SAFE) + _PADDING[group], strict_mode=True)
+        data = a2b_base64(segment.translate(_FROM_URL_SAFE) + _PADDING[group], strict_mode=True)
     except ValueError:
         raise TokenMalformed(f"token {part} is not base64url") from None
     if group and segment[-1] not in _CANONICAL_END[group]:
         raise TokenMalformed(f"token {part} is not canonical base64url")
-    try:
-        return decode_object(raw)
-    except ValueError:
-        raise TokenMalformed(f"token {part} is not a JSON object in strict form") from None
+    return data
 
 
 def _b64encode(data: bytes) -> bytes:

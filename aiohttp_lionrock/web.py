@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -34,17 +34,16 @@ Signal = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 class _Slot:
     """One manager's session in one request."""
 
-    __slots__ = ("changes", "failed", "lines", "manager", "outer", "request_env", "saved", "session")
+    session: Session | None = None
+    changes: Sequence[CookieChange] = ()
+    lines: Sequence[str] = ()  # the Set-Cookie headers of the response that was saved into
+    saved = False  # or too late for it
+    failed = False
 
     def __init__(self, manager: SessionManager, request_env: RequestEnv | None, outer: "_Slot | None") -> None:
         self.manager = manager
         self.request_env = request_env
         self.outer = outer
-        self.session: Session | None = None
-        self.changes: list[CookieChange] = []
-        self.lines: list[str] = []  # the Set-Cookie headers of the response that was saved into
-        self.saved = False  # or too late for it
-        self.failed = False
 
 
 _MANAGER = web.AppKey("aiohttp_lionrock_manager", SessionManager)
@@ -89,7 +88,8 @@ def session_middleware(manager: SessionManager, *, request_env: RequestEnv | Non
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        slot = _Slot(manager, request_env, request.get(_SLOT))
+        # Most requests come with nothing stored in them, and a look-up in vain costs an exception.
+        slot = _Slot(manager, request_env, request.get(_SLOT) if len(request) else None)
         request[_SLOT] = slot
         try:
             try:
@@ -127,7 +127,7 @@ def response_signal(manager: SessionManager) -> Signal:
     """Saves this manager's session into a response that a handler prepares itself."""
 
     async def on_response_prepare(request: web.Request, response: web.StreamResponse) -> None:
-        slot = request.get(_SLOT)
+        slot = _slot_of(request)
         while slot is not None and slot.manager is not manager:
             slot = slot.outer
         if slot is None or slot.failed:
@@ -151,7 +151,7 @@ def response_signal(manager: SessionManager) -> Signal:
 
 async def get_session(request: web.Request) -> Session:
     """The request's session, loaded on the first call. Raises StorageUnavailable; the client then gets 503."""
-    slot: _Slot | None = request.get(_SLOT)
+    slot = _slot_of(request)
     if slot is None:
         raise ConfigError("this request has no session: call setup(app) on the app or on one above it")
     if slot.session is None:
@@ -169,6 +169,13 @@ async def new_session(request: web.Request) -> Session:
     session = await get_session(request)
     session.invalidate()
     return session
+
+
+def _slot_of(request: web.Request) -> _Slot | None:
+    try:
+        return request[_SLOT]
+    except KeyError:
+        return None
 
 
 async def _lifetime(manager: SessionManager) -> AsyncIterator[None]:
@@ -210,7 +217,7 @@ async def _save(slot: _Slot, session: Session, response: web.StreamResponse) -> 
         slot.lines = response.headers.getall(hdrs.SET_COOKIE)
 
 
-def _put_cookies(response: web.StreamResponse, changes: list[CookieChange]) -> None:
+def _put_cookies(response: web.StreamResponse, changes: Sequence[CookieChange]) -> None:
     """Adds the Set-Cookie headers. aiohttp has written ``response.cookies`` out before the prepare signal runs."""
     headers = response.headers
     headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
@@ -231,8 +238,7 @@ def _take_back_preparation(request: web.Request) -> None:
 
 
 def _vary_by_cookie(response: web.StreamResponse) -> None:
-    if hdrs.VARY not in response.headers:
-        response.headers[hdrs.VARY] = "Cookie"
+    if response.headers.setdefault(hdrs.VARY, "Cookie") == "Cookie":
         return
     present = response.headers.getall(hdrs.VARY)
     names = {name.strip().lower() for line in present for name in line.split(",")}

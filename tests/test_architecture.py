@@ -21,7 +21,7 @@ BACKENDS = sorted(path for path in ROOT.glob("backends/*/aiohttp_lionrock_*") if
 # without meeting a name before its file.
 ORDER = [
     *["errors", "jsontext", "log", "storage", "session", "faults", "cookies", "config", "keys", "tokens"],
-    *["memory", "registry", "testing", "gate", "jti", "repairs", "records", "mint", "manager", "web"],
+    *["memory", "registry", "testing", "tokencache", "mint", "gate", "jti", "repairs", "records", "manager", "web"],
     *["__init__", "__main__"],
 ]
 MODULES = sorted(path.stem for path in CORE.glob("*.py"))

@@ -205,24 +205,24 @@ class Coalescer(Generic[K, V]):
         self._waiting: dict[K, list[asyncio.Future[V]]] = {}
         self._running: dict[K, list[asyncio.Future[V]]] = {}
 
-    async def __call__(self, key: K) -> V:
+    def __call__(self, key: K) -> Awaitable[V]:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             # An event loop that has ended took its callers with it; nobody waits for their answers.
             self._loop, self._worker, self._waiting, self._running = loop, None, {}, {}
         future: asyncio.Future[V] = loop.create_future()
-        self._waiting.setdefault(key, []).append(future)
+        if key in self._waiting:
+            self._waiting[key].append(future)
+        else:
+            self._waiting[key] = [future]
         if self._worker is None or self._worker.done():
             self._worker = loop.create_task(self._work())
             self._worker.add_done_callback(self._ended)
-        return await future
+        return future
 
     async def _work(self) -> None:
         while self._waiting:
-            gathered = {key: self._waiting.pop(key) for key in list(islice(self._waiting, self._limit))}
-            self._running = {
-                key: futures for key, futures in gathered.items() if not all(map(asyncio.Future.done, futures))
-            }
+            self._running = self._gather()
             keys = list(self._running)
             try:
                 answers = await self._run(keys) if keys else {}
@@ -230,6 +230,16 @@ class Coalescer(Generic[K, V]):
                 answers = dict.fromkeys(keys, exc)
             for key, futures in self._running.items():
                 _answer(futures, answers.get(key, self._default))
+
+    def _gather(self) -> dict[K, list[asyncio.Future[V]]]:
+        """Takes the next batch from those that wait, without the calls that nobody waits for any more."""
+        if len(self._waiting) <= self._limit:
+            gathered, self._waiting = self._waiting, {}
+        else:
+            gathered = {key: self._waiting.pop(key) for key in list(islice(self._waiting, self._limit))}
+        for key in [key for key, futures in gathered.items() if futures[0].done() and all(f.done() for f in futures)]:
+            del gathered[key]
+        return gathered
 
     def _ended(self, worker: asyncio.Task[None]) -> None:
         cause = asyncio.CancelledError() if worker.cancelled() else worker.exception()

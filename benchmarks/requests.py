@@ -1,18 +1,26 @@
-"""What a session adds to a request, in process: aiohttp's own protocol is fed bytes and answers into a buffer."""
+"""What a session adds to a request, in process: aiohttp's own protocol is fed bytes and answers into a buffer.
+
+Many visitors take turns. The tokens of a few are still known to the process when they come back; of so many that
+they push each other out, each is read as if it had never been seen.
+"""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import cycle
 from typing import Any
 
 from aiohttp import web
 
+from aiohttp_lionrock.tokencache import MAX_TOKENS
+
 from . import apps
-from .harness import Case, Findings, Timings, added, measure
+from .harness import Case, Findings, Spread, Timings, added, measure
 from .samples import DATA, OTHER_COOKIES
 
 __all__ = ["Client", "connected", "cookie_of", "measure_requests", "request_bytes"]
 
+FEW, MANY = 64, 2 * MAX_TOKENS  # visitors
 ALLOWANCE = 6e-6  # seconds that a handler pays at most for sessions it does not use, where 0.1 of bare is less
 ALLOWED_SHARE = 0.1
 
@@ -105,13 +113,20 @@ async def measure_requests(rounds: int) -> Findings:
         timings = await measure(await _cases(stack), rounds, slices=20, seconds=0.01)
     findings.ratio("requests.untouched", _untouched(timings))
     for path in ("read", "write"):
-        ours, peer = added(timings, f"lionrock {path}", "bare"), added(timings, f"encrypted {path}", "bare")
-        findings.ratio(f"requests.{path}", [a / b for a, b in zip(ours, peer, strict=True)])
+        findings.ratio(f"requests.{path}", _share(timings, f"lionrock {path}", f"encrypted {path}"))
+        for name in (f"lionrock {path}, tokens not seen before", f"PyJWT {path}"):
+            share = Spread.of(_share(timings, name, f"encrypted {path}"))
+            findings.fact("added, over what aiohttp-session adds", name, share.median, "")
     findings.micros("a request in process", timings)
     for name in timings:
         if name != "bare":
             findings.micros("added to a bare request", {name: added(timings, name, "bare")})
     return findings
+
+
+def _share(timings: Timings, ours: str, peers: str) -> list[float]:
+    """Round by round, what one case adds to a bare request over what another one adds."""
+    return [a / b for a, b in zip(added(timings, ours, "bare"), added(timings, peers, "bare"), strict=True)]
 
 
 def _untouched(timings: Timings) -> list[float]:
@@ -130,33 +145,40 @@ async def _cases(stack: contextlib.AsyncExitStack) -> dict[str, Case]:
     cases = {}
     for name, make in kinds.items():
         client = await stack.enter_async_context(connected(make()))
-        cookie = cookie_of(await client.ask(request_bytes("/login")))
-        cases[f"{name} untouched"] = _case(client, request_bytes("/", cookie), sets_cookie=False)
-        cases[f"{name} read"] = _case(client, request_bytes("/read", cookie), sets_cookie=False)
-        cases[f"{name} write"] = _case(client, request_bytes("/write", cookie), sets_cookie=True)
+        cookies = await _log_in(client, FEW)
+        cases[f"{name} untouched"] = _case(client, "/", cookies)
+        cases[f"{name} read"] = _case(client, "/read", cookies)
+        cases[f"{name} write"] = _case(client, "/write", cookies)
         if name == "lionrock":
             bare = await stack.enter_async_context(connected(apps.bare_app()))
-            cases["bare"] = _case(bare, request_bytes("/read", cookie), sets_cookie=False)
+            cases["bare"] = _case(bare, "/read", cookies)
+            cookies = await _log_in(client, MANY)
+            assert len(set(cookies)) == MANY
+            for path in ("read", "write"):
+                cases[f"lionrock {path}, tokens not seen before"] = _case(client, f"/{path}", cookies)
     return cases
 
 
-def _case(client: Client, request: bytes, *, sets_cookie: bool) -> Case:
+async def _log_in(client: Client, visitors: int) -> list[str]:
+    """A cookie for each visitor."""
+    return [cookie_of(await client.ask(request_bytes("/login"))) for _ in range(visitors)]
+
+
+def _case(client: Client, path: str, cookies: Sequence[str]) -> Case:
+    """One request of each visitor in turn, always with the cookie of the login."""
+    turns = cycle([request_bytes(path, cookie) for cookie in cookies])
+
     async def run(count: int) -> None:
         for _ in range(count):
-            await client.send(request)
+            await client.send(next(turns))
 
     async def check() -> None:
-        response = await client.ask(request)
+        response = await client.ask(next(turns))
         assert response.startswith("HTTP/1.1 200 OK\r\n"), response
         assert response.endswith(f"\r\n\r\n{DATA['user']}"), response
-        assert ("set-cookie:" in response.lower()) == sets_cookie, response
-        if sets_cookie:
-            follow_up = request.replace(_session_part(request), cookie_of(response).encode())
-            assert (await client.ask(follow_up)).startswith("HTTP/1.1 200 OK\r\n")
+        assert ("set-cookie:" in response.lower()) == (path == "/write"), response
+        if path == "/write":
+            follow_up = await client.ask(request_bytes("/read", cookie_of(response)))
+            assert follow_up.endswith(f"\r\n\r\n{DATA['user']}"), follow_up
 
     return Case(run, check)
-
-
-def _session_part(request: bytes) -> bytes:
-    """The session's cookie in a request of `request_bytes`: the third of four."""
-    return request.partition(b"Cookie: ")[2].partition(b"\r\n")[0].split(b"; ")[2]

@@ -207,7 +207,6 @@ async def test_a_worker_that_is_cancelled_fails_its_callers_and_later_calls_work
 async def test_a_worker_that_is_cancelled_before_it_starts_leaves_nobody_waiting() -> None:
     coalescer = Coalescer(batches := Batches(), default="")
     call = asyncio.ensure_future(coalescer("a"))
-    await asyncio.sleep(0)
     assert batches.seen == []
     worker_beside(call).cancel()
     async with asyncio.timeout(PATIENCE):

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     run = Database._run
 
     async def counting(self: Database, connection: Any, sql: str, parameters: Sequence[object]) -> Any:
-        counted[sql.split()[0]] += 1
+        counted[next(word for word in sql.split() if word in ("SELECT", "INSERT", "UPDATE", "DELETE"))] += 1
         return await run(self, connection, sql, parameters)
 
     monkeypatch.setattr(Database, "_run", counting)
@@ -82,6 +83,29 @@ async def test_replaces_that_follow_on_each_other_in_one_moment_all_win(storage:
     verdicts = await asyncio.gather(*(storage.replace(record(access_jti=f"jti {n}"), n) for n in (1, 2, 5, 3)))
     assert verdicts == [True, True, False, True]
     assert await storage.get("sid") == record(access_jti="jti 3", version=4)
+
+
+async def test_replaces_that_change_more_or_less_of_a_record_all_win_in_one_moment(storage: SqliteStorage) -> None:
+    before = [record(str(n), subject="u", access_jti="old") for n in range(4 * MANY)]
+    await asyncio.gather(*(storage.insert(one) for one in before))
+    kinds = ({}, {"expires_at": 6_000_000_000}, {"subject": "v"}, {"subject": None, "created_at": 1})
+    after = [record(one.sid, **{"subject": "u", "access_jti": "new"} | kinds[int(one.sid) % 4]) for one in before]
+    assert await asyncio.gather(*(storage.replace(one, 1) for one in after)) == [True] * len(after)
+    stored = await asyncio.gather(*(storage.get(one.sid) for one in after))
+    assert stored == [replace(one, version=2) for one in after]
+    assert len(await storage.list_subject("u")) == 2 * MANY
+    assert await storage.purge(5_500_000_000, 1000) == 3 * MANY
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 63, 64, 65, 500, 501])
+async def test_a_batch_of_any_size_is_stored_whole(storage: SqliteStorage, count: int) -> None:
+    records = [record(str(n), access_jti=f"jti {n}") for n in range(count)]
+    await asyncio.gather(*(storage.insert(one) for one in records))
+    assert await asyncio.gather(*(storage.replace(one, 1) for one in records)) == [True] * count
+    assert await asyncio.gather(*(storage.get(one.sid) for one in records)) == [
+        replace(one, version=2) for one in records
+    ]
+    assert await storage.purge(2**40, 2 * count) == count
 
 
 async def test_of_equal_inserts_in_one_moment_the_first_wins(storage: SqliteStorage) -> None:

@@ -15,7 +15,7 @@ from aiohttp_lionrock.storage import Clock, Coalescer, JtiRecord, JtiStorage, is
 from .connection import connect_memory, connect_writer
 from .database import Database
 from .settings import Settings
-from .statements import Row, Statements, record_of, row_of, to_json
+from .statements import Batch, Row, Statements, record_of, row_of
 
 __all__ = ["SqliteStorage"]
 
@@ -64,8 +64,8 @@ class SqliteStorage(JtiStorage):
     def from_url(cls, url: str) -> Self:
         return cls(**asdict(Settings.from_url(url)))
 
-    def _batched(self, *statements: str) -> Coalescer[_Write, bool]:
-        return Coalescer(partial(self._settle, statements), default=False, limit=BATCH)
+    def _batched(self, *batches: Batch) -> Coalescer[_Write, bool]:
+        return Coalescer(partial(self._settle, batches), default=False, limit=BATCH)
 
     async def open(self) -> None:
         if self._opening is None or self._opening.cancelled():
@@ -143,27 +143,26 @@ class SqliteStorage(JtiStorage):
         await self._database.write(self._sql.can_write)
 
     async def _find(self, sids: Sequence[str]) -> dict[str, JtiRecord | CorruptRecord]:
-        rows = await self._database.read(self._sql.get, (to_json(sids), self.clock()))
+        rows = await self._database.read(*self._sql.get(sids, self.clock()))
         return {row[0]: _judged(row) for row in rows}
 
-    async def _settle(self, statements: Sequence[str], calls: Sequence[_Write]) -> dict[_Write, bool | Exception]:
+    async def _settle(self, batches: Sequence[Batch], calls: Sequence[_Write]) -> dict[_Write, bool | Exception]:
         """Runs concurrent writes of one kind; a statement takes those that the one before has not.
 
         No statement meets a sid twice: it would lose one of the two.
         """
         won: dict[_Write, bool | Exception] = {}
         while calls:
-            batch: dict[str, _Write] = {}
-            for call in calls:
-                batch.setdefault(call.sid, call)
+            waiting = {call.sid: call for call in reversed(calls)}  # the first of each sid
+            settled = {call.contest for call in waiting.values()}
             try:
-                for sql in statements:
-                    if wanted := [call.row for call in batch.values() if call not in won]:
-                        taken = await self._database.write(sql, (to_json(wanted), self.clock()))
-                        won |= {batch[sid]: True for (sid,) in taken}
+                for batch in batches:
+                    if waiting:
+                        rows = [call.row for call in waiting.values()]
+                        taken = await self._database.write(*batch(rows, self.clock()))
+                        won |= {waiting.pop(sid): True for (sid,) in taken}
             except StorageUnavailable as exc:
                 return dict.fromkeys(calls, exc) | won
-            settled = {call.contest for call in batch.values()}
             calls = [call for call in calls if call.contest not in settled]
         return won
 

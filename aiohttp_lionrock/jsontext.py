@@ -6,7 +6,7 @@ refused: duplicate names, NaN, numbers beyond a float, lone surrogates, depth be
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 __all__ = ["JSON", "MAX_DEPTH", "decode_object", "encode", "explain_unstorable", "is_flat"]
@@ -40,9 +40,22 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_unique_names, parse_float=_finite
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
+def _prepared(encoder: json.JSONEncoder) -> Callable[[object], str]:
+    """``encoder.encode``, without making CPython's C encoder anew for each call, where there is the one we know."""
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    try:
+        parts = make(None, encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+    except TypeError:
+        return encoder.encode
+    return lambda value: "".join(parts(value, 0))
+
+
+_encode = _prepared(_ENCODER)
+
+
 def encode(value: object) -> bytes:
     """Compact UTF-8 JSON. Raises TypeError, ValueError or RecursionError; `explain_unstorable` says which part."""
-    return _ENCODER.encode(value).encode()
+    return _encode(value).encode()
 
 
 def decode_object(data: bytes) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiohttp_lionrock import jsontext
 from aiohttp_lionrock.jsontext import MAX_DEPTH, decode_object, encode, explain_unstorable
 
 deterministic = settings(derandomize=True, database=None, deadline=None, max_examples=200)
@@ -51,6 +52,42 @@ def comes_back(value: object) -> bool:
 def test_every_json_value_can_be_stored_and_comes_back_the_same(value: Any) -> None:
     assert explain_unstorable(value) is None
     assert comes_back(value)
+
+
+@deterministic
+@given(JSON_VALUES)
+def test_what_is_written_is_what_the_standard_encoder_writes(value: Any) -> None:
+    assert encode(value) == json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def refuse_all(*arguments: Any) -> Any:
+    raise TypeError("make_encoder() takes other arguments")
+
+
+@pytest.mark.parametrize("make", [None, refuse_all], ids=["no C encoder", "another Python's C encoder"])
+def test_without_the_c_encoder_that_we_know_the_standard_one_writes(monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(json.encoder, "c_make_encoder", make)
+        write = jsontext._prepared(jsontext._ENCODER)
+    assert write == jsontext._ENCODER.encode
+    assert write({"é": [1.5, None, True]}) == '{"é":[1.5,null,true]}'
+
+
+def test_the_c_encoder_is_made_once_on_every_python_that_is_tested() -> None:
+    assert jsontext._encode != jsontext._ENCODER.encode
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), {1, 2}, b"x", {("a",): 1}, "\ud800"])
+def test_what_is_no_json_is_not_written(value: object) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        encode({"v": value})
+
+
+def test_a_value_that_contains_itself_is_not_written() -> None:
+    ring: list[object] = []
+    ring.append({"v": ring})
+    with pytest.raises((ValueError, RecursionError)):
+        encode(ring)
 
 
 @deterministic

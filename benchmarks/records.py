@@ -66,28 +66,33 @@ async def getting(storage: JtiStorage, count: int, tasks: int = TASKS) -> Case:
     return Case(lambda share: in_tasks(work, share, tasks), check, unit=tasks)
 
 
-async def replacing(storage: JtiStorage, count: int, tasks: int = TASKS) -> Case:
-    """``replace``, of one record after the other, each at the version that the storage gave it last."""
+async def replacing(storage: JtiStorage, count: int, tasks: int = TASKS, *, moves: bool = False) -> Case:
+    """``replace``, of one record after the other, each at the version that the storage gave it last.
+
+    With ``moves`` the expiry is another one each time, as in a rotation's first step; without, as in its second.
+    """
     known = records(count)
     versions = await _versions(storage, known)
+    others = [replace(each, rotated_at=BEGAN + 1, expires_at=each.expires_at + moves) for each in known]
+    forms = {each.sid: (each, other) for each, other in zip(known, others, strict=True)}
     turns = cycle(known)
 
     async def put(each: JtiRecord) -> bool:
         version = versions[each.sid]
         versions[each.sid] = version + 1
-        return await storage.replace(each, version)
+        return await storage.replace(forms[each.sid][version % 2], version)
 
     async def work(share: int) -> None:
         for _ in range(share):
             assert await put(next(turns))
 
     async def check() -> None:
-        each = known[0]
-        assert await put(replace(each, rotated_at=BEGAN + versions[each.sid]))
+        each = next(turns)
+        assert await put(each)
         found = await storage.get(each.sid)
         assert found is not None
         assert found.version == versions[each.sid]
-        assert found.rotated_at == BEGAN + found.version - 1
+        assert found == replace(forms[each.sid][(found.version - 1) % 2], version=found.version)
         assert not await storage.replace(each, found.version - 1)
 
     return Case(lambda share: in_tasks(work, share, tasks), check, unit=tasks)

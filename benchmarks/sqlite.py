@@ -31,17 +31,24 @@ async def measure_sqlite(folder: Path, rounds: int) -> Findings:
             await _fill(storage)
         plain = sqlite3.connect(path, isolation_level=None)
         plain.execute(f"PRAGMA synchronous = {synchronous}")
-        async with SqliteStorage(folder / f"ours-{synchronous}.db", synchronous=synchronous) as storage:
+        async with (
+            SqliteStorage(folder / f"ours-{synchronous}.db", synchronous=synchronous) as storage,
+            SqliteStorage(folder / f"moved-{synchronous}.db", synchronous=synchronous) as moved,
+        ):
             await _fill(storage)
+            await _fill(moved)
             if synchronous == "FULL":
                 await _measure_reads(findings, storage, plain, path, rounds)
             cases = {
                 "ours, 50 tasks": await replacing(storage, RECORDS),
                 "50 a transaction, in-thread": rewriting(plain, RECORDS),
+                "ours, 50 tasks, expiry moved": await replacing(moved, RECORDS, moves=True),
             }
             timings = await measure(cases, rounds, slices=12, seconds=0.03)
         plain.close()
-        findings.ratio(f"sqlite.replace_{synchronous.lower()}", ratios(timings, *cases))
+        findings.ratio(
+            f"sqlite.replace_{synchronous.lower()}", ratios(timings, "ours, 50 tasks", "50 a transaction, in-thread")
+        )
         findings.micros(f"SQLite replace, synchronous={synchronous}", timings)
     return findings
 

@@ -1,8 +1,8 @@
-"""Concurrent calls of one moment share a statement, and each keeps its own verdict."""
+"""Concurrent calls of one moment share a statement or a transaction, and each keeps its own verdict."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,12 @@ async def storage(tmp_path: Path, clock: FakeClock) -> AsyncIterator[SqliteStora
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each kind of statement was run."""
+    """How often each kind of statement and a transaction was run."""
     counted: Counter[str] = Counter()
     run = Database._run
 
-    async def counting(self: Database, connection: Any, sql: str, parameters: Sequence[object]) -> Any:
-        counted[next(word for word in sql.split() if word in ("SELECT", "INSERT", "UPDATE", "DELETE"))] += 1
+    async def counting(self: Database, connection: Any, sql: str, parameters: Any) -> Any:
+        counted[sql.split()[0]] += 1
         return await run(self, connection, sql, parameters)
 
     monkeypatch.setattr(Database, "_run", counting)
@@ -51,13 +51,15 @@ async def outcomes(*calls: Any) -> list[Any]:
     return await asyncio.gather(*calls, return_exceptions=True)
 
 
-async def test_concurrent_calls_of_one_kind_are_one_statement(storage: SqliteStorage, statements: Counter[str]) -> None:
+async def test_concurrent_calls_of_one_kind_are_one_statement_or_transaction(
+    storage: SqliteStorage, statements: Counter[str]
+) -> None:
     records = [record(str(n), access_jti=f"jti {n}") for n in range(MANY)]
     await asyncio.gather(*(storage.insert(one) for one in records))
     assert await asyncio.gather(*(storage.get(one.sid) for one in records)) == records
     assert await asyncio.gather(*(storage.replace(one, 1) for one in records)) == [True] * MANY
     assert await asyncio.gather(*(storage.delete(one.sid) for one in records)) == [True] * MANY
-    assert statements == {"INSERT": 1, "SELECT": 1, "UPDATE": 1, "DELETE": 1}
+    assert statements == {"BEGIN": 3, "SELECT": 1}
 
 
 async def test_a_batch_gives_each_replace_its_own_verdict(storage: SqliteStorage) -> None:
@@ -68,14 +70,14 @@ async def test_a_batch_gives_each_replace_its_own_verdict(storage: SqliteStorage
     assert verdicts == wanted
 
 
-async def test_of_equal_replaces_in_one_moment_one_wins_in_one_statement(
+async def test_of_equal_replaces_in_one_moment_one_wins_in_one_transaction(
     storage: SqliteStorage, statements: Counter[str]
 ) -> None:
     await storage.insert(record())
     contenders = [record(access_jti="same") for _ in range(MANY)]
     verdicts = await asyncio.gather(*(storage.replace(one, 1) for one in contenders))
     assert verdicts == [True] + [False] * (MANY - 1)
-    assert statements["UPDATE"] == 1
+    assert statements["BEGIN"] == 2
 
 
 async def test_replaces_that_follow_on_each_other_in_one_moment_all_win(storage: SqliteStorage) -> None:
@@ -126,7 +128,7 @@ async def test_of_equal_deletes_in_one_moment_one_is_true(storage: SqliteStorage
     await storage.insert(record())
     verdicts = await asyncio.gather(*(storage.delete("sid") for _ in range(3)))
     assert verdicts == [True, False, False]
-    assert statements["DELETE"] == 1
+    assert statements["BEGIN"] == 2
 
 
 @pytest.mark.parametrize("key", ["s\x00", "\x00", "\ud800", "sid\udfff", ""])
@@ -165,53 +167,66 @@ async def test_a_replace_stores_another_subject_and_another_beginning(storage: S
         assert await storage.get("sid") == record(version=version + 1, **fields)
 
 
-def fail_after(storage: SqliteStorage, writes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = storage._database.write
-
-    async def failing(sql: str, parameters: Sequence[object]) -> Any:
-        nonlocal writes
-        writes -= 1
-        if writes < 0:
-            raise StorageUnavailable("the disk is full")
-        return await write(sql, parameters)
-
-    monkeypatch.setattr(storage._database, "write", failing)
+async def with_trigger(storage: SqliteStorage, action: str) -> None:
+    """Lets the database refuse to write the record "bad"."""
+    for event in ("INSERT", "UPDATE"):
+        await storage._database.write(
+            f"CREATE TRIGGER refuse_{event} BEFORE {event} ON lionrock_sessions WHEN NEW.access_jti = 'bad'"
+            f" BEGIN SELECT RAISE({action}, 'refused'); END"
+        )
 
 
-async def test_what_was_committed_before_a_failure_is_acknowledged(
-    storage: SqliteStorage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await storage.insert(record())
-    await storage.insert(record("other"))
-    fail_after(storage, 1, monkeypatch)
-    first, other, *later = await outcomes(
-        storage.replace(record(), 1),
-        storage.replace(record("other"), 1),
-        storage.replace(record(), 2),
-        storage.replace(record(), 2),
+async def test_a_record_that_the_database_refuses_fails_its_own_call_alone(storage: SqliteStorage) -> None:
+    await with_trigger(storage, "ABORT")
+    bad = record("bad", access_jti="bad")
+    first, refused, last = await outcomes(
+        storage.insert(record("a")), storage.insert(bad), storage.insert(record("b", subject="u"))
     )
-    assert (first, other) == (True, True)
-    assert [type(outcome) for outcome in later] == [StorageUnavailable] * 2
+    assert (first, last) == (None, None)
+    assert isinstance(refused, StorageUnavailable)
+    assert "refused" in str(refused.__cause__)
+    verdicts = await outcomes(storage.replace(record("a", access_jti="bad"), 1), storage.replace(record("b"), 1))
+    assert [type(verdict) for verdict in verdicts] == [StorageUnavailable, bool]
+    assert await storage.get("bad") is None
+    assert await storage.get("a") == record("a")
+    assert await storage.get("b") == record("b", version=2)
 
 
-async def test_a_replace_is_acknowledged_though_its_neighbours_second_statement_fails(
-    storage: SqliteStorage, monkeypatch: pytest.MonkeyPatch
+async def test_a_transaction_that_the_database_takes_back_fails_every_call_and_leaves_nothing(
+    storage: SqliteStorage,
 ) -> None:
-    await storage.insert(record())
-    await storage.insert(record("moved"))
-    fail_after(storage, 1, monkeypatch)
-    right, moved = await outcomes(
-        storage.replace(record(), 1), storage.replace(record("moved", subject="to another"), 1)
-    )
-    assert right is True
-    assert isinstance(moved, StorageUnavailable)
+    await with_trigger(storage, "ROLLBACK")
+    records = [record("a"), record("bad", access_jti="bad"), record("b")]
+    verdicts = await outcomes(*(storage.insert(one) for one in records))
+    assert [type(verdict) for verdict in verdicts] == [StorageUnavailable] * 3
+    assert await storage.get_many(["a", "bad", "b"]) == {}
+    await storage.insert(record("a"))
+    assert await storage.get("a") == record("a")
+
+
+async def test_a_transaction_that_fails_half_way_fails_every_call_and_leaves_nothing(tmp_path: Path) -> None:
+    async with SqliteStorage(tmp_path / "full.db") as storage:
+        await storage.insert(record("before"))
+        [(pages,)] = await storage._database.write("PRAGMA page_count")
+        await storage._database.write(f"PRAGMA max_page_count = {pages + 2}")
+        many = [record(str(n), access_jti="x" * 1000) for n in range(MANY)]
+        verdicts = await outcomes(*(storage.insert(one) for one in many))
+        assert [type(verdict) for verdict in verdicts] == [StorageUnavailable] * MANY
+        assert await storage.get_many([one.sid for one in many]) == {}
+        assert await storage.replace(record("before", access_jti="small"), 1)
+        await storage._database.write(f"PRAGMA max_page_count = {pages + 100}")
+        assert await outcomes(*(storage.insert(one) for one in many)) == [None] * MANY
 
 
 async def test_a_batch_that_fails_tells_every_caller_and_never_a_lost_race(
     storage: SqliteStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await storage.insert(record())
-    fail_after(storage, 0, monkeypatch)
+
+    async def failing(*_: object) -> Any:
+        raise StorageUnavailable("the disk is full")
+
+    monkeypatch.setattr(storage._database, "write_all", failing)
     for call in (lambda: storage.replace(record(), 1), lambda: storage.delete("sid"), lambda: storage.insert(record())):
         assert {type(outcome) for outcome in await outcomes(*(call() for _ in range(3)))} == {StorageUnavailable}
 

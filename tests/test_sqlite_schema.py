@@ -3,13 +3,11 @@
 import asyncio
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from aiohttp_lionrock_sqlite import SqliteStorage, schema
-from aiohttp_lionrock_sqlite.statements import Batch
 
 from aiohttp_lionrock.errors import ConfigError
 from aiohttp_lionrock.storage import JtiRecord
@@ -147,14 +145,8 @@ async def test_an_old_sqlite_is_refused(path: Path, monkeypatch: pytest.MonkeyPa
         assert "SQLite 3.37.0 or newer" in await refusal(storage)
 
 
-def prepared(statement: str | Batch | Sequence[Batch]) -> Iterator[tuple[str, Sequence[object]]]:
-    """The SQL with parameters of no consequence, for batches of one call and of many."""
-    if isinstance(statement, str):
-        yield statement, [0] * statement.count("?")
-        return
-    for batch in [statement] if callable(statement) else statement:
-        for calls in (1, 50):
-            yield batch([[None] * len(schema.COLUMNS)] * calls, 0)
+def highest_parameter(sql: str) -> int:
+    return max(map(int, re.findall(r"\?(\d+)", sql)), default=sql.count("?"))
 
 
 @pytest.mark.parametrize(
@@ -178,9 +170,11 @@ async def test_every_statement_goes_through_an_index(
         await asyncio.gather(*(storage.insert(record(str(n), subject="u")) for n in range(100)))
         if analyzed:
             run(path, "ANALYZE")
+        sql = getattr(storage._sql, statement)
+        # A json_each is asked with an empty list: the plan does not depend on it.
         planned = [
-            await storage._database.write(f"EXPLAIN QUERY PLAN {sql}", parameters)
-            for sql, parameters in prepared(getattr(storage._sql, statement))
+            await storage._database.write(f"EXPLAIN QUERY PLAN {one}", ["[]"] * highest_parameter(one))
+            for one in ([sql] if isinstance(sql, str) else sql)
         ]
     steps = [re.sub("lionrock_sessions", "TABLE", step) for rows in planned for *_, step in rows]
     assert [step for step in steps if re.search(r"SCAN (TABLE|wanted_table)|TEMP B-TREE", step)] == []

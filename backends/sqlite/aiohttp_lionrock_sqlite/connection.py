@@ -12,6 +12,7 @@ from aiohttp_lionrock.errors import ConfigError, StorageUnavailable
 
 from . import schema
 from .settings import Settings
+from .transaction import Transaction
 
 __all__ = ["DRIVER_ERRORS", "connect_memory", "connect_reader", "connect_writer", "unavailable"]
 
@@ -76,7 +77,20 @@ def connect_memory(settings: Settings) -> sqlite3.Connection:
     return connection
 
 
-class _FileConnection(sqlite3.Connection):
+class _Connection(sqlite3.Connection):
+    """The driver's thread calls ``execute(...).fetchall()`` in one go: the way in for a whole transaction."""
+
+    def execute(self, sql: str, parameters: Any = ()) -> Any:
+        if isinstance(parameters, Transaction):
+            self._execute(sql)
+            return parameters.run(self)
+        return self._execute(sql, parameters)
+
+    def _execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+        return super().execute(sql, parameters)
+
+
+class _FileConnection(_Connection):
     """Waits for locks, and does not go on in a file that is no longer there."""
 
     patience = 0.0
@@ -90,7 +104,7 @@ class _FileConnection(sqlite3.Connection):
         self.found = self._identities()
         self.patience = settings.busy_timeout
 
-    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+    def _execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         if self._is_moved():
             raise sqlite3.OperationalError(
                 "the file, its -wal or its -shm was deleted or replaced while it was open: put it back,"
@@ -99,7 +113,7 @@ class _FileConnection(sqlite3.Connection):
         deadline = time.monotonic() + self.patience
         while True:
             try:
-                return super().execute(sql, parameters)
+                return super()._execute(sql, parameters)
             except sqlite3.OperationalError as exc:
                 if _code(exc) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                     raise
@@ -110,7 +124,7 @@ class _FileConnection(sqlite3.Connection):
         with suppress(sqlite3.Error, OSError):
             if self._is_moved():
                 # SQLite would leave the old WAL behind, and play it into the file that has come in the old one's place.
-                super().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                super()._execute("PRAGMA wal_checkpoint(TRUNCATE)")
         super().close()
 
     def _is_moved(self) -> bool:
@@ -124,7 +138,7 @@ class _FileConnection(sqlite3.Connection):
         return tuple([(file.st_dev, file.st_ino) for file in map(os.stat, self.files)])
 
 
-class _MemoryConnection(sqlite3.Connection):
+class _MemoryConnection(_Connection):
     """A private database would end with its connection; this one lives for as long as its storage."""
 
     def close(self) -> None:

@@ -5,13 +5,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from sqlite3 import Connection
 from threading import Thread
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import aiosqlite
+
+from aiohttp_lionrock.errors import StorageUnavailable
 
 from .connection import DRIVER_ERRORS, connect_reader, unavailable
 from .settings import Settings
 from .statements import Row
+from .transaction import Transaction, Verdict
 
 __all__ = ["Database"]
 
@@ -19,7 +22,7 @@ Connector = Callable[[], Connection]
 
 
 class Database:
-    """Runs statements, each in autocommit and in one thread hop; a driver's failure is StorageUnavailable."""
+    """Runs statements and transactions, each in one thread hop; a driver's failure is StorageUnavailable."""
 
     def __init__(self, path: str, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
         self._path = path
@@ -52,15 +55,28 @@ class Database:
 
     async def read(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """Runs one statement that changes nothing."""
-        return await self._run(self._reader, sql, parameters)
+        return cast(list[Row], await self._run(self._reader, sql, parameters))
 
     async def write(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """Runs one statement; it is committed when this returns."""
-        return await self._run(self._writer, sql, parameters)
+        return cast(list[Row], await self._run(self._writer, sql, parameters))
 
-    async def _run(self, connection: aiosqlite.Connection, sql: str, parameters: Sequence[object]) -> list[Row]:
+    async def write_all(
+        self, statements: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> list[bool | StorageUnavailable]:
+        """Runs a `Transaction`; gives its verdicts, in the order of the rows, when it is committed."""
+        transaction: Any = Transaction(statements, rows)
+        verdicts: Sequence[Verdict] = await self._run(self._writer, Transaction.BEGIN, transaction)
+        return [verdict if isinstance(verdict, bool) else self._unavailable(verdict) for verdict in verdicts]
+
+    def _unavailable(self, cause: Exception) -> StorageUnavailable:
+        failure = unavailable(self._path, cause)
+        failure.__cause__ = cause
+        return failure
+
+    async def _run(self, connection: aiosqlite.Connection, sql: str, parameters: Sequence[object]) -> Any:
         try:
-            return cast(list[Row], await connection.execute_fetchall(sql, parameters))
+            return await connection.execute_fetchall(sql, parameters)
         except DRIVER_ERRORS as exc:
             raise unavailable(self._path, exc) from exc
 

@@ -1,13 +1,11 @@
 """The SQL, and how a record becomes a row and a row a record.
 
-Each operation is one statement in autocommit, also for many calls at once: sids travel as one JSON array, rows
-as the values of one table, and the sids that come back are those whose call took effect.
+Look-ups of one moment are one statement, with their sids as one JSON array. A write is a statement of its own that
+changes one row or none, and writes of one moment share a transaction.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from itertools import chain, repeat
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp_lionrock.errors import CorruptRecord
@@ -17,40 +15,46 @@ from .schema import COLUMNS
 
 # ruff: noqa: S608 - settings.py lets only a plain identifier be a table; everything else is a parameter
 
-__all__ = ["Batch", "Row", "Statements", "record_of", "row_of"]
-
-# Which of the columns with an index a replace leaves alone: usually all, nearly always all but the expiry, or none.
-KEPT = (("expires_at", "subject", "created_at"), ("subject", "created_at"), ())
+__all__ = ["Row", "Statements", "record_of", "row_of", "to_json"]
 
 Row = tuple[Any, ...]
-Batch = Callable[[Sequence[Any], float], tuple[str, Sequence[object]]]
-"""From the calls of one moment and the clock's now to one statement and its parameters."""
 
 to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Statements:
-    """The statements for one table."""
+    """The statements for one table.
+
+    Those of ``insert``, ``replace`` and ``delete`` are tried in turn until one has changed a row. Their parameters are
+    numbered: the columns of a record (for ``delete``, its sid), then the clock's now.
+    """
 
     def __init__(self, table: str) -> None:
         columns = ", ".join(COLUMNS)
-        fields = [name for name in COLUMNS if name not in ("sid", "version")]
+        numbered = {name: f"?{number}" for number, name in enumerate(COLUMNS, 1)}
+        now = f"?{len(COLUMNS) + 1}"
+        fields = {name: number for name, number in numbered.items() if name not in ("sid", "version")}
         # The bare json_each comes first, so that each of its keys is one look-up in the table.
-        self.get = _of_sids(
+        self.get = (
             f"SELECT {columns} FROM json_each(?) AS wanted"
             f' CROSS JOIN "{table}" ON sid = wanted.value WHERE expires_at > ?'
         )
-        self.insert = _of_rows(
-            f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM wanted WHERE sid IS NOT NULL'
-            f" ON CONFLICT (sid) DO UPDATE SET version = excluded.version, {_assign(fields, 'excluded')}"
-            f' WHERE "{table}".expires_at <= ? RETURNING sid'
+        self.insert = (
+            f'INSERT INTO "{table}" ({columns}) VALUES ({", ".join(numbered.values())})'
+            f" ON CONFLICT (sid) DO UPDATE SET version = {numbered['version']}, {_assign(fields)}"
+            f" WHERE expires_at <= {now}",
         )
-        # An index is written again where a column of it is set, changed or not: the first statement, which does for
-        # many calls, and the second, which does for nearly all the others, leave alone what stays as it was.
-        self.replace = tuple(_of_rows(_replace(table, fields, kept)) for kept in KEPT)
-        self.delete = _of_sids(
-            f'DELETE FROM "{table}" WHERE sid IN (SELECT value FROM json_each(?)) AND expires_at > ? RETURNING sid'
+        # SQLite writes an index again where a column of it is set, changed or not. The first statement does for nearly
+        # every call, and leaves the index over subject and created_at in peace.
+        place = f"sid = {numbered['sid']} AND version = {numbered['version']} AND expires_at > {now}"
+        steady = {name: fields[name] for name in ("subject", "created_at")}
+        moving = {name: number for name, number in fields.items() if name not in steady}
+        same = " AND ".join(f"{name} IS {number}" for name, number in steady.items())
+        self.replace = (
+            f'UPDATE "{table}" SET version = version + 1, {_assign(moving)} WHERE {place} AND {same}',
+            f'UPDATE "{table}" SET version = version + 1, {_assign(fields)} WHERE {place}',
         )
+        self.delete = (f'DELETE FROM "{table}" WHERE sid = ?1 AND expires_at > ?2',)
         self.delete_subject = f'DELETE FROM "{table}" WHERE subject = ? AND sid IS NOT ? AND expires_at > ? RETURNING 1'
         self.list_subject = (
             f'SELECT {columns} FROM "{table}" WHERE subject = ? AND expires_at > ? ORDER BY created_at DESC, sid'
@@ -63,49 +67,13 @@ class Statements:
         self.can_write = f"DELETE FROM \"{table}\" WHERE sid = ''"
 
 
-def _of_sids(sql: str) -> Batch:
-    """A statement that takes its sids as one JSON array."""
-    return lambda sids, now: (sql, (to_json(sids), now))
+def _assign(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in values.items())
 
 
-def _of_rows(sql: str) -> Batch:
-    """A statement over ``wanted``, the rows that its calls bring.
-
-    Values bound one by one cost half of what SQLite takes to find them in JSON. Their number is rounded up to a power
-    of two, with rows of nothing, so that few statements are ever prepared.
-    """
-    columns, row = ", ".join(COLUMNS), f"({', '.join('?' * len(COLUMNS))})"
-
-    @cache
-    def for_rows(count: int) -> str:
-        return f"WITH wanted ({columns}) AS (VALUES {', '.join(repeat(row, count))}) {sql}"
-
-    def batch(rows: Sequence[Any], now: float) -> tuple[str, Sequence[object]]:
-        count = 1 << (len(rows) - 1).bit_length()
-        missing = repeat(None, (count - len(rows)) * len(COLUMNS))
-        return for_rows(count), [*chain.from_iterable(rows), *missing, now]
-
-    return batch
-
-
-def _replace(table: str, fields: Sequence[str], kept: Sequence[str]) -> str:
-    """The compare-and-set of those records of which these fields stay as they are."""
-    changed = [name for name in fields if name not in kept]
-    same = "".join(f' AND "{table}".{name} IS wanted.{name}' for name in kept)
-    return (
-        f'UPDATE "{table}" SET version = wanted.version + 1, {_assign(changed, "wanted")} FROM wanted'
-        f' WHERE "{table}".sid = wanted.sid AND "{table}".version = wanted.version AND "{table}".expires_at > ?{same}'
-        " RETURNING sid"
-    )
-
-
-def _assign(fields: Iterable[str], source: str) -> str:
-    return ", ".join(f"{name} = {source}.{name}" for name in fields)
-
-
-def row_of(record: JtiRecord, version: int) -> list[str | int | None]:
+def row_of(record: JtiRecord, version: int) -> tuple[str | int | None, ...]:
     """The columns of a record, in the table's order, with this version."""
-    return [
+    return (
         record.sid,
         version,
         record.expires_at,
@@ -116,7 +84,7 @@ def row_of(record: JtiRecord, version: int) -> list[str | int | None]:
         record.rotated_at,
         record.subject,
         to_json(dict(record.metadata)) if record.metadata else None,
-    ]
+    )
 
 
 def record_of(row: Row) -> JtiRecord:

@@ -4,7 +4,7 @@ import asyncio
 import operator
 import os
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from typing import Self
@@ -15,27 +15,25 @@ from aiohttp_lionrock.storage import Clock, Coalescer, JtiRecord, JtiStorage, is
 from .connection import connect_memory, connect_writer
 from .database import Database
 from .settings import Settings
-from .statements import Batch, Row, Statements, record_of, row_of
+from .statements import Row, Statements, record_of, row_of, to_json
 
 __all__ = ["SqliteStorage"]
 
-BATCH = 500  # calls or records in one statement, so that no other writer waits long
+BATCH = 500  # calls or records in one transaction, so that no other writer waits long
 
 
 @dataclass(slots=True, eq=False)
 class _Write:
-    """One caller's write; equal to no other. Of two with one ``contest`` in one moment the second has lost."""
+    """The parameters of one caller's write; equal to no other."""
 
-    sid: str
-    row: object
-    contest: Hashable
+    row: tuple[object, ...]
 
 
 class SqliteStorage(JtiStorage):
     """Keeps the records in one table of a SQLite file, or of a private database in memory (``:memory:``).
 
     ``busy_timeout`` is how many seconds another process's lock is waited for. Concurrent calls of one kind
-    share a statement, and so a commit. An open storage must not be taken through a fork.
+    share a statement or a commit. An open storage must not be taken through a fork.
     """
 
     def __init__(
@@ -57,15 +55,15 @@ class SqliteStorage(JtiStorage):
         self._opening: asyncio.Task[Database] | None = None
         self._gets: Coalescer[str, JtiRecord | None] = Coalescer(self._find, default=None, limit=BATCH)
         self._inserts = self._batched(self._sql.insert)
-        self._replaces = self._batched(*self._sql.replace)
+        self._replaces = self._batched(self._sql.replace)
         self._deletes = self._batched(self._sql.delete)
 
     @classmethod
     def from_url(cls, url: str) -> Self:
         return cls(**asdict(Settings.from_url(url)))
 
-    def _batched(self, *batches: Batch) -> Coalescer[_Write, bool]:
-        return Coalescer(partial(self._settle, batches), default=False, limit=BATCH)
+    def _batched(self, statements: Sequence[str]) -> Coalescer[_Write, bool]:
+        return Coalescer(partial(self._settle, statements), default=False, limit=BATCH)
 
     async def open(self) -> None:
         if self._opening is None or self._opening.cancelled():
@@ -97,8 +95,7 @@ class SqliteStorage(JtiStorage):
         return self._opening.result()
 
     async def insert(self, record: JtiRecord) -> None:
-        call = _Write(record.sid, row_of(record, record.version), contest=object())
-        if not await self._inserts(call):
+        if not await self._inserts(_Write(row_of(record, record.version))):
             raise DuplicateRecord(f"there is a live record with the sid {record.sid!r}")
 
     async def get(self, sid: str) -> JtiRecord | None:
@@ -112,10 +109,10 @@ class SqliteStorage(JtiStorage):
         expected = operator.index(expected_version)
         if not 0 <= expected < 2**53 - 1:
             return False
-        return await self._replaces(_Write(record.sid, row_of(record, expected), contest=(record.sid, expected)))
+        return await self._replaces(_Write(row_of(record, expected)))
 
     async def delete(self, sid: str) -> bool:
-        return is_storable_text(sid) and await self._deletes(_Write(sid, sid, contest=sid))
+        return is_storable_text(sid) and await self._deletes(_Write((sid,)))
 
     async def delete_subject(self, subject: str, keep: str | None = None) -> int:
         if not is_storable_text(subject):
@@ -143,28 +140,14 @@ class SqliteStorage(JtiStorage):
         await self._database.write(self._sql.can_write)
 
     async def _find(self, sids: Sequence[str]) -> dict[str, JtiRecord | CorruptRecord]:
-        rows = await self._database.read(*self._sql.get(sids, self.clock()))
+        rows = await self._database.read(self._sql.get, (to_json(sids), self.clock()))
         return {row[0]: _judged(row) for row in rows}
 
-    async def _settle(self, batches: Sequence[Batch], calls: Sequence[_Write]) -> dict[_Write, bool | Exception]:
-        """Runs concurrent writes of one kind; a statement takes those that the one before has not.
-
-        No statement meets a sid twice: it would lose one of the two.
-        """
-        won: dict[_Write, bool | Exception] = {}
-        while calls:
-            waiting = {call.sid: call for call in reversed(calls)}  # the first of each sid
-            settled = {call.contest for call in waiting.values()}
-            try:
-                for batch in batches:
-                    if waiting:
-                        rows = [call.row for call in waiting.values()]
-                        taken = await self._database.write(*batch(rows, self.clock()))
-                        won |= {waiting.pop(sid): True for (sid,) in taken}
-            except StorageUnavailable as exc:
-                return dict.fromkeys(calls, exc) | won
-            calls = [call for call in calls if call.contest not in settled]
-        return won
+    async def _settle(self, statements: Sequence[str], writes: Sequence[_Write]) -> dict[_Write, bool | Exception]:
+        """Runs the writes of one kind and moment, one after the other, in one transaction."""
+        now = self.clock()
+        verdicts = await self._database.write_all(statements, [(*write.row, now) for write in writes])
+        return dict[_Write, bool | Exception](zip(writes, verdicts, strict=True))
 
 
 def _judged(row: Row) -> JtiRecord | CorruptRecord:

@@ -159,6 +159,18 @@ async def test_a_caller_that_is_cancelled_before_its_batch_starts_does_not_hurt_
     assert [str(outcome) for outcome in outcomes] == ["A", "", "B", ""]
 
 
+async def test_a_call_that_nobody_waits_for_any_more_is_not_run() -> None:
+    coalescer = Coalescer(batches := Batches(), default="")
+    running = await hold_a_batch(batches, coalescer, "a")
+    left, shared, kept = (asyncio.ensure_future(coalescer(key)) for key in "bcc")
+    await settle()
+    left.cancel()
+    shared.cancel()
+    batches.gate.set()
+    assert [await running, await kept] == ["A", "C"]
+    assert batches.seen == [["a"], ["c"]]
+
+
 async def test_a_caller_that_is_cancelled_does_not_cancel_the_running_batch() -> None:
     coalescer = Coalescer(batches := Batches(), default="")
     batches.gate.clear()

@@ -168,16 +168,16 @@ async def test_a_replace_stores_another_subject_and_another_beginning(storage: S
 
 
 async def with_trigger(storage: SqliteStorage, action: str) -> None:
-    """Lets the database refuse to write the record "bad"."""
+    """Lets the database do something else instead where the access jti "bad" is to be written."""
     for event in ("INSERT", "UPDATE"):
         await storage._database.write(
             f"CREATE TRIGGER refuse_{event} BEFORE {event} ON lionrock_sessions WHEN NEW.access_jti = 'bad'"
-            f" BEGIN SELECT RAISE({action}, 'refused'); END"
+            f" BEGIN SELECT {action}; END"
         )
 
 
 async def test_a_record_that_the_database_refuses_fails_its_own_call_alone(storage: SqliteStorage) -> None:
-    await with_trigger(storage, "ABORT")
+    await with_trigger(storage, "RAISE(ABORT, 'refused')")
     bad = record("bad", access_jti="bad")
     first, refused, last = await outcomes(
         storage.insert(record("a")), storage.insert(bad), storage.insert(record("b", subject="u"))
@@ -192,10 +192,11 @@ async def test_a_record_that_the_database_refuses_fails_its_own_call_alone(stora
     assert await storage.get("b") == record("b", version=2)
 
 
-async def test_a_transaction_that_the_database_takes_back_fails_every_call_and_leaves_nothing(
-    storage: SqliteStorage,
+@pytest.mark.parametrize("action", ["RAISE(ROLLBACK, 'refused')", "json('no JSON')"], ids=["taken back", "an error"])
+async def test_a_transaction_that_comes_to_nothing_fails_every_call_and_leaves_nothing(
+    storage: SqliteStorage, action: str
 ) -> None:
-    await with_trigger(storage, "ROLLBACK")
+    await with_trigger(storage, action)
     records = [record("a"), record("bad", access_jti="bad"), record("b")]
     verdicts = await outcomes(*(storage.insert(one) for one in records))
     assert [type(verdict) for verdict in verdicts] == [StorageUnavailable] * 3

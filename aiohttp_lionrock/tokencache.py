@@ -10,7 +10,7 @@ from .tokens import TokenCodec
 
 __all__ = ["TokenCache"]
 
-# Together they bound the memory to about 13 MiB; tokens of the usual size take about 2.
+# Together they bound the memory to about 16 MiB; 1,024 tokens of the usual size take 2.
 MAX_TOKENS = 1024
 MAX_LENGTH = 4096  # characters, whatever length is let in
 MAX_CLAIMS = 32

@@ -167,7 +167,8 @@ async def test_a_call_that_nobody_waits_for_any_more_is_not_run() -> None:
     left.cancel()
     shared.cancel()
     batches.gate.set()
-    assert [await running, await kept] == ["A", "C"]
+    async with asyncio.timeout(PATIENCE):
+        assert [await running, await kept] == ["A", "C"]
     assert batches.seen == [["a"], ["c"]]
 
 

@@ -19,7 +19,7 @@ _UNKNOWN: tuple[None, bytes] = (None, b"")
 
 
 class TokenCache:
-    """Signs and judges as its codec does, and keeps what stands in the tokens last signed and found authentic.
+    """Signs and judges as its codec does, and keeps what stands in the tokens last signed or asked for.
 
     All that is kept is what a ring of keys has signed. Whenever the token comes again, its claims are judged anew,
     times included; whether its id is still honoured is not this file's business.
@@ -43,10 +43,9 @@ class TokenCache:
             payload = self._codec.authenticate(token, keys)
             claims = self._codec.read(payload)
             self._keep(token, keys, payload, claims)
-        elif isinstance(content, bytes):
-            claims = self._codec.read(content)
         else:
-            claims = dict(content)
+            self._kept[token] = self._kept.pop(token)  # the last one asked for is the last to go
+            claims = self._codec.read(content) if isinstance(content, bytes) else dict(content)
         self._codec.check(claims, policy, now)
         return claims
 

@@ -133,15 +133,17 @@ def test_what_is_done_to_the_claims_given_out_stays_with_whoever_does_it(
                 each["cart"].append("more")
 
 
-def test_only_so_many_tokens_are_kept_and_the_oldest_goes_first(
+def test_only_so_many_tokens_are_kept_and_the_one_not_asked_for_the_longest_goes_first(
     codec: CountingCodec, cache: TokenCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_TOKENS", 3)
-    tokens = [cache.sign(claims(n=n), KEYS) for n in range(4)]
-    for token in tokens[1:]:
+    first, second, third = (cache.sign(claims(n=n), KEYS) for n in range(3))
+    cache.verify(first, KEYS, CONFIG.access, NOW)
+    fourth = cache.sign(claims(n=3), KEYS)
+    for token in (first, third, fourth):
         cache.verify(token, KEYS, CONFIG.access, NOW)
     assert codec.judged == 0
-    cache.verify(tokens[0], KEYS, CONFIG.access, NOW)
+    cache.verify(second, KEYS, CONFIG.access, NOW)
     assert codec.judged == 1
     assert len(cache._kept) == 3
 

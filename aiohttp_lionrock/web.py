@@ -35,8 +35,9 @@ class _Slot:
     """One manager's session in one request."""
 
     session: Session | None = None
+    response: web.StreamResponse | None = None  # the one that was saved into
     changes: Sequence[CookieChange] = ()
-    lines: Sequence[str] = ()  # the Set-Cookie headers of the response that was saved into
+    lines: Sequence[str] = ()  # its Set-Cookie headers
     saved = False  # or too late for it
     failed = False
 
@@ -133,10 +134,7 @@ def response_signal(manager: SessionManager) -> Signal:
         if slot is None or slot.failed:
             return
         if slot.saved:
-            # Another response, or another cookie, may have come in between.
-            if slot.changes and response.headers.getall(hdrs.SET_COOKIE, None) != slot.lines:
-                _vary_by_cookie(response)
-                _put_cookies(response, slot.changes)
+            _save_again(slot, response)
         elif slot.session is None:
             slot.saved = True
         else:
@@ -211,10 +209,20 @@ async def _purge_now_and_then(manager: SessionManager) -> None:
 async def _save(slot: _Slot, session: Session, response: web.StreamResponse) -> None:
     slot.changes = await slot.manager.save(session)
     slot.saved = session._sealed = True
+    slot.response = response
     _vary_by_cookie(response)
     if slot.changes:
         _put_cookies(response, slot.changes)
         slot.lines = response.headers.getall(hdrs.SET_COOKIE)
+
+
+def _save_again(slot: _Slot, response: web.StreamResponse) -> None:
+    """What another response, or another cookie in the same one, that came in after the save needs."""
+    is_another = response is not slot.response
+    if is_another and slot.response is not None:
+        _vary_by_cookie(response)
+    if slot.changes and (is_another or response.headers.getall(hdrs.SET_COOKIE, None) != slot.lines):
+        _put_cookies(response, slot.changes)
 
 
 def _put_cookies(response: web.StreamResponse, changes: Sequence[CookieChange]) -> None:

@@ -640,6 +640,28 @@ async def test_a_middleware_outside_cannot_have_the_session_before_but_can_read_
     assert seen == ["ann"]
 
 
+@pytest.mark.parametrize("keeps_cookies", [False, True])
+@pytest.mark.parametrize("handler", [look, log_in])
+async def test_a_response_that_a_middleware_outside_puts_in_the_place_of_ours_is_kept_from_caches_too(
+    aiohttp_client: Any, storage: FaultyStorage, handler: Any, keeps_cookies: bool
+) -> None:
+    @web.middleware
+    async def outside(request: web.Request, handler: Any) -> web.StreamResponse:
+        response = await handler(request)
+        cookies = response.headers.getall("Set-Cookie", []) if keeps_cookies else []
+        return web.Response(text=f"wrapped {response.text}", headers=[("Set-Cookie", line) for line in cookies])
+
+    app = web.Application(middlewares=[outside])
+    install(app, storage=storage)
+    app.router.add_get("/page", handler)
+    answer = await (await start(aiohttp_client, app)).get("/page")
+    assert answer.text.startswith("wrapped ")
+    assert answer.headers["Vary"] == "Cookie"
+    is_written = handler is log_in
+    assert answer.headers.get("Cache-Control") == ("no-store" if is_written else None)
+    assert len(answer.headers.getall("Set-Cookie", [])) == 2 * is_written
+
+
 async def test_a_middleware_inside_shares_the_session_with_the_handler(
     aiohttp_client: Any, storage: FaultyStorage
 ) -> None:

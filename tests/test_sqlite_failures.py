@@ -5,12 +5,13 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp_lionrock_sqlite import SqliteStorage
+from aiohttp_lionrock_sqlite.database import Database
 
 from aiohttp_lionrock.errors import CorruptRecord, StorageUnavailable
 from aiohttp_lionrock.storage import JtiRecord
@@ -101,6 +102,67 @@ async def test_a_lock_that_ends_in_time_is_waited_for(storage: SqliteStorage, pa
         await asyncio.sleep(0.05)
         assert not waiting.done()
     assert await waiting
+
+
+async def test_a_write_that_waited_for_a_lock_is_not_acknowledged_where_the_file_was_moved_away_meanwhile(
+    storage: SqliteStorage, path: Path
+) -> None:
+    with locked(path):
+        waiting = asyncio.create_task(storage.replace(record(), 1))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{path}{suffix}").rename(f"{path}{suffix}.away")
+    with pytest.raises(StorageUnavailable, match="deleted or replaced"):
+        await waiting
+
+
+@pytest.fixture
+def slow_close(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Makes every closing take a while, whoever cancels it, as a disk that hangs does; tells what was done when."""
+    done: list[str] = []
+    close, open_ = Database.close, Database.open
+
+    async def closing_slowly(self: Database) -> None:
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+        await close(self)
+        done.append("closed")
+
+    async def opening(*arguments: Any) -> Database:
+        done.append("opens")
+        return await open_(*arguments)
+
+    monkeypatch.setattr(Database, "close", closing_slowly)
+    monkeypatch.setattr(Database, "open", opening)
+    return done
+
+
+async def test_an_opening_waits_for_the_closing_before_it(slow_close: list[str]) -> None:
+    storage = SqliteStorage(":memory:")
+    await storage.open()
+    await storage.insert(record())
+    closing = asyncio.create_task(storage.aclose())
+    await asyncio.sleep(0)
+    await storage.open()
+    await closing
+    assert slow_close == ["opens", "closed", "opens"]
+    assert await storage.get("sid") == record()
+    await storage.aclose()
+
+
+async def test_whoever_closes_need_not_wait_for_a_disk_that_hangs(slow_close: list[str], path: Path) -> None:
+    storage = SqliteStorage(path)
+    await storage.open()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await storage.aclose()
+    assert slow_close == ["opens"]
+    await storage.open()
+    assert slow_close == ["opens", "closed", "opens"]
+    await storage.aclose()
 
 
 async def test_reads_do_not_wait_for_a_write(path: Path) -> None:

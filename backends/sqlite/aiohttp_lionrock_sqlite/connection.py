@@ -105,13 +105,9 @@ class _FileConnection(_Connection):
         self.patience = settings.busy_timeout
 
     def _execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
-        if self._is_moved():
-            raise sqlite3.OperationalError(
-                "the file, its -wal or its -shm was deleted or replaced while it was open: put it back,"
-                " or close the storage and open it again"
-            )
         deadline = time.monotonic() + self.patience
         while True:
+            self._check_place()
             try:
                 return super()._execute(sql, parameters)
             except sqlite3.OperationalError as exc:
@@ -119,6 +115,13 @@ class _FileConnection(_Connection):
                     raise
             # SQLite's own waiting looks every 100 ms in the end, and starves beside a busy writer.
             time.sleep(0.001)
+
+    def _check_place(self) -> None:
+        if self._is_moved():
+            raise sqlite3.OperationalError(
+                "the file, its -wal or its -shm was deleted or replaced while it was open: put it back,"
+                " or close the storage and open it again"
+            )
 
     def close(self) -> None:
         with suppress(sqlite3.Error, OSError):

@@ -53,6 +53,7 @@ class SqliteStorage(JtiStorage):
         self._connect = partial(connect, self._settings)
         self._sql = Statements(table)
         self._opening: asyncio.Task[Database] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._gets: Coalescer[str, JtiRecord | None] = Coalescer(self._find, default=None, limit=BATCH)
         self._inserts = self._batched(self._sql.insert)
         self._replaces = self._batched(self._sql.replace)
@@ -72,6 +73,8 @@ class SqliteStorage(JtiStorage):
 
     async def _open(self) -> Database:
         try:
+            if self._closing is not None and not self._closing.done():  # two threads on one database in memory
+                await asyncio.wait([self._closing])
             return await Database.open(self._settings, self._connect)
         except Exception:
             if self._opening is asyncio.current_task():
@@ -82,11 +85,9 @@ class SqliteStorage(JtiStorage):
         opening, self._opening = self._opening, None
         if opening is None or opening.cancelled():
             return
-        try:
-            database = await asyncio.shield(opening)
-        except LionRockError:  # open() has raised it
-            return
-        await database.close()
+        # The driver waits for its thread whatever happens; who closes need not.
+        self._closing = asyncio.create_task(_close(opening))
+        await asyncio.shield(self._closing)
 
     @property
     def _database(self) -> Database:
@@ -148,6 +149,14 @@ class SqliteStorage(JtiStorage):
         now = self.clock()
         verdicts = await self._database.write_all(statements, [(*write.row, now) for write in writes])
         return dict[_Write, bool | Exception](zip(writes, verdicts, strict=True))
+
+
+async def _close(opening: asyncio.Task[Database]) -> None:
+    try:
+        database = await asyncio.shield(opening)
+    except LionRockError:  # open() has raised it
+        return
+    await database.close()
 
 
 def _judged(row: Row) -> JtiRecord | CorruptRecord:

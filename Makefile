@@ -95,10 +95,10 @@ $(TEST_READY): $(PYPROJECTS) | environment
 BENCH_READY := $(VENV)/.bench-ready
 .PHONY: bench bench-quick bench-run
 
-bench: ## measure all that is promised, beside the peers, in about 10 minutes
+bench: ## measure all that is promised, beside the peers, in about 8 minutes
 	@$(MAKE) --no-print-directory bench-run VENV=.venv-bench
 
-bench-quick: ## the same in a minute; fails where a target is missed by more than half
+bench-quick: ## the same in a minute and a half; fails where a target is missed by more than half
 	@$(MAKE) --no-print-directory bench-run VENV=.venv-bench BENCH=--quick
 
 bench-run: $(BENCH_READY)

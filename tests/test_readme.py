@@ -418,3 +418,21 @@ def test_every_file_and_target_that_is_named_exists():
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for target in re.findall(r"^make (\S+)|`make (\S+)`", README, re.MULTILINE):
         assert "".join(target) in targets
+
+
+def test_the_figures_of_speed_are_those_of_the_results_beside_the_chart() -> None:
+    results = json.loads((ROOT / "benchmarks" / "results.json").read_text())
+    median = {name: ratio["median"] for name, ratio in results["ratios"].items()}
+    facts = {(fact["group"], fact["name"]): fact["value"] for fact in results["facts"]}
+    unseen = facts["added, over what aiohttp-session adds", "lionrock read, tokens not seen before"]
+    in_table = [
+        *(median[f"tokens.{name}"] for name in ("verify", "sign", "forged")),
+        *(median["requests.read"], unseen, median["requests.write"]),
+        *(median[f"network.{name}"] for name in ("read", "write", "mongodb")),
+        *(median["sqlite.get"], median["sqlite.replace_full"], median["mongodb.get"], median["startup.time"]),
+    ]
+    below = [median[f"growth.{name}"] for name in ("sqlite_get", "sqlite_replace", "purge")]
+    text = section("Speed")
+    assert re.findall(r"(?<![\d.])\d+\.\d\d(?![\d.])", text) == [f"{value:.2f}" for value in in_table]
+    assert re.findall(r"(?<![\d.])\d+\.\d(?![\d.])", text) == [f"{value:.1f}" for value in below]
+    assert results["machine"].replace(",", " with") in " ".join(text.split())

@@ -13,7 +13,7 @@ from aiohttp_lionrock.errors import StorageUnavailable
 
 from .connection import DRIVER_ERRORS, connect_reader, unavailable
 from .settings import Settings
-from .statements import Row
+from .statements import Row, Statement
 from .transaction import Transaction, Verdict
 
 __all__ = ["Database"]
@@ -62,7 +62,7 @@ class Database:
         return cast(list[Row], await self._run(self._writer, sql, parameters))
 
     async def write_all(
-        self, statements: Sequence[str], rows: Sequence[Sequence[object]]
+        self, statements: Sequence[Statement], rows: Sequence[Sequence[object]]
     ) -> list[bool | StorageUnavailable]:
         """Runs a `Transaction`; gives its verdicts, in the order of the rows, when it is committed."""
         transaction: Any = Transaction(statements, rows)

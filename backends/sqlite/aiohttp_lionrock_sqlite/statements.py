@@ -5,8 +5,10 @@ changes one row or none, and writes of one moment share a transaction.
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from aiohttp_lionrock.errors import CorruptRecord
 from aiohttp_lionrock.storage import JtiRecord
@@ -15,18 +17,31 @@ from .schema import COLUMNS
 
 # ruff: noqa: S608 - settings.py lets only a plain identifier be a table; everything else is a parameter
 
-__all__ = ["Row", "Statements", "record_of", "row_of", "to_json"]
+__all__ = ["Row", "Statement", "Statements", "record_of", "row_of", "to_json"]
 
 Row = tuple[Any, ...]
 
 to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
+class Statement(NamedTuple):
+    """A statement that takes from a row the parameters it needs, in the order in which they stand in it."""
+
+    sql: str
+    parameters: Callable[[Sequence[object]], tuple[object, ...]]
+
+    @classmethod
+    def numbered(cls, sql: str) -> "Statement":
+        """From SQL that names its parameters ?1, ?2 and so on, by their places in the row."""
+        places = [int(number) - 1 for number in re.findall(r"\?(\d+)", sql)]
+        return cls(re.sub(r"\?\d+", "?", sql), itemgetter(*places))
+
+
 class Statements:
     """The statements for one table.
 
-    Those of ``insert``, ``replace`` and ``delete`` are tried in turn until one has changed a row. Their parameters are
-    numbered: the columns of a record (for ``delete``, its sid), then the clock's now.
+    Those of ``insert``, ``replace`` and ``delete`` are tried in turn until one has changed a row. Their rows are the
+    columns of a record (for ``delete``, its sid), then the clock's now.
     """
 
     def __init__(self, table: str) -> None:
@@ -39,11 +54,12 @@ class Statements:
             f"SELECT {columns} FROM json_each(?) AS wanted"
             f' CROSS JOIN "{table}" ON sid = wanted.value WHERE expires_at > ?'
         )
-        self.insert = (
+        insert = (
             f'INSERT INTO "{table}" ({columns}) VALUES ({", ".join(numbered.values())})'
             f" ON CONFLICT (sid) DO UPDATE SET version = {numbered['version']}, {_assign(fields)}"
-            f" WHERE expires_at <= {now}",
+            f" WHERE expires_at <= {now}"
         )
+        self.insert = (Statement.numbered(insert),)
         # SQLite writes an index again where a column of it is set, changed or not. The first statement does for nearly
         # every call, and leaves the index over subject and created_at in peace.
         place = f"sid = {numbered['sid']} AND version = {numbered['version']} AND expires_at > {now}"
@@ -51,10 +67,12 @@ class Statements:
         moving = {name: number for name, number in fields.items() if name not in steady}
         same = " AND ".join(f"{name} IS {number}" for name, number in steady.items())
         self.replace = (
-            f'UPDATE "{table}" SET version = version + 1, {_assign(moving)} WHERE {place} AND {same}',
-            f'UPDATE "{table}" SET version = version + 1, {_assign(fields)} WHERE {place}',
+            Statement.numbered(
+                f'UPDATE "{table}" SET version = version + 1, {_assign(moving)} WHERE {place} AND {same}'
+            ),
+            Statement.numbered(f'UPDATE "{table}" SET version = version + 1, {_assign(fields)} WHERE {place}'),
         )
-        self.delete = (f'DELETE FROM "{table}" WHERE sid = ?1 AND expires_at > ?2',)
+        self.delete = (Statement.numbered(f'DELETE FROM "{table}" WHERE sid = ?1 AND expires_at > ?2'),)
         self.delete_subject = f'DELETE FROM "{table}" WHERE subject = ? AND sid IS NOT ? AND expires_at > ? RETURNING 1'
         self.list_subject = (
             f'SELECT {columns} FROM "{table}" WHERE subject = ? AND expires_at > ? ORDER BY created_at DESC, sid'

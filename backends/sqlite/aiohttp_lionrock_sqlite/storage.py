@@ -15,7 +15,7 @@ from aiohttp_lionrock.storage import Clock, Coalescer, JtiRecord, JtiStorage, is
 from .connection import connect_memory, connect_writer
 from .database import Database
 from .settings import Settings
-from .statements import Row, Statements, record_of, row_of, to_json
+from .statements import Row, Statement, Statements, record_of, row_of, to_json
 
 __all__ = ["SqliteStorage"]
 
@@ -63,7 +63,7 @@ class SqliteStorage(JtiStorage):
     def from_url(cls, url: str) -> Self:
         return cls(**asdict(Settings.from_url(url)))
 
-    def _batched(self, statements: Sequence[str]) -> Coalescer[_Write, bool]:
+    def _batched(self, statements: Sequence[Statement]) -> Coalescer[_Write, bool]:
         return Coalescer(partial(self._settle, statements), default=False, limit=BATCH)
 
     async def open(self) -> None:
@@ -144,7 +144,9 @@ class SqliteStorage(JtiStorage):
         rows = await self._database.read(self._sql.get, (to_json(sids), self.clock()))
         return {row[0]: _judged(row) for row in rows}
 
-    async def _settle(self, statements: Sequence[str], writes: Sequence[_Write]) -> dict[_Write, bool | Exception]:
+    async def _settle(
+        self, statements: Sequence[Statement], writes: Sequence[_Write]
+    ) -> dict[_Write, bool | Exception]:
         """Runs the writes of one kind and moment, one after the other, in one transaction."""
         now = self.clock()
         verdicts = await self._database.write_all(statements, [(*write.row, now) for write in writes])

@@ -4,6 +4,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Self
 
+from .statements import Statement
+
 __all__ = ["Transaction", "Verdict"]
 
 Verdict = bool | sqlite3.Error
@@ -18,7 +20,7 @@ class Transaction:
 
     BEGIN = "BEGIN IMMEDIATE"
 
-    def __init__(self, statements: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    def __init__(self, statements: Sequence[Statement], rows: Sequence[Sequence[object]]) -> None:
         self._statements = statements
         self._rows = rows
         self._verdicts: list[Verdict] = []
@@ -39,8 +41,8 @@ class Transaction:
 
     def _judge(self, cursor: sqlite3.Cursor, row: Sequence[object]) -> Verdict:
         try:
-            for sql in self._statements:
-                if cursor.execute(sql, row).rowcount == 1:
+            for sql, parameters in self._statements:
+                if cursor.execute(sql, parameters(row)).rowcount == 1:
                     return True
         except sqlite3.IntegrityError as exc:
             if not cursor.connection.in_transaction:  # a trigger can take back all that was done before

@@ -1,7 +1,7 @@
 """Cookies as settings and as they stand in headers (RFC 6265bis), without a web framework."""
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -90,15 +90,18 @@ class CookieChange(NamedTuple):
         return f"{self.name}={self.value or ''}; {self.options.attributes}"
 
 
-def read_cookies(headers: Iterable[str], names: Container[str]) -> dict[str, list[str]]:
+def read_cookies(headers: Iterable[str], names: Iterable[str]) -> dict[str, list[str]]:
     """The raw values of these cookies in Cookie headers, in the order sent: no unquoting, no decoding."""
     found: dict[str, list[str]] = {}
     for header in headers:
-        for pair in header.split(";"):
-            name, _, value = pair.partition("=")
-            name = name.strip(" \t")
-            if name in names:
-                found.setdefault(name, []).append(value.strip(" \t"))
+        pairs = header.split(";")
+        for name in names:
+            for pair in pairs:
+                if name not in pair:
+                    continue  # the many cookies of others are not looked at closer
+                sent, _, value = pair.partition("=")
+                if sent.strip(" \t") == name:
+                    found.setdefault(name, []).append(value.strip(" \t"))
     return found
 
 

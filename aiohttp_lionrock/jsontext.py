@@ -6,12 +6,14 @@ refused: duplicate names, NaN, numbers beyond a float, lone surrogates, depth be
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["JSON", "MAX_DEPTH", "decode_object", "encode", "explain_unstorable", "is_flat"]
+__all__ = ["JSON", "MAX_DEPTH", "SCALARS", "decode_object", "encode", "explain_unstorable", "is_flat"]
 
 JSON = str | int | float | bool | None | list[Any] | dict[str, Any]
+
+SCALARS = frozenset({str, int, float, bool, type(None)})  # of which none can change in place
 
 MAX_DEPTH = 100
 MAX_PLAIN_INT = 2**1024  # far below the digits that Python converts at most
@@ -40,22 +42,27 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_unique_names, parse_float=_finite
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _prepared(encoder: json.JSONEncoder) -> Callable[[object], str]:
-    """``encoder.encode``, without making CPython's C encoder anew for each call, where there is the one we know."""
+MakeParts = Callable[[object, int], Iterable[str]]
+
+
+def _prepared(encoder: json.JSONEncoder) -> MakeParts:
+    """What makes the parts of a text: CPython's C encoder, made once for all calls, where it is the one we know."""
     make: Any = getattr(json.encoder, "c_make_encoder", None)
     try:
-        parts = make(None, encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+        parts: MakeParts = make(
+            None, encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False
+        )
     except TypeError:
-        return encoder.encode
-    return lambda value: "".join(parts(value, 0))
+        return lambda value, _: (encoder.encode(value),)
+    return parts
 
 
-_encode = _prepared(_ENCODER)
+_parts = _prepared(_ENCODER)
 
 
 def encode(value: object) -> bytes:
     """Compact UTF-8 JSON. Raises TypeError, ValueError or RecursionError; `explain_unstorable` says which part."""
-    return _encode(value).encode()
+    return "".join(_parts(value, 0)).encode()
 
 
 def decode_object(data: bytes) -> dict[str, Any]:
@@ -76,12 +83,9 @@ def decode_object(data: bytes) -> dict[str, Any]:
     return value
 
 
-_SCALARS = frozenset({str, int, float, bool, type(None)})
-
-
 def is_flat(data: Mapping[str, Any]) -> bool:
-    """Whether all its values are plain scalars, of which none can change in place."""
-    return _SCALARS.issuperset(map(type, data.values()))
+    """Whether all its values are plain scalars."""
+    return SCALARS.issuperset(map(type, data.values()))
 
 
 def _depth(value: object) -> int:
@@ -129,7 +133,7 @@ def _fault(item: object) -> str | None:
     if isinstance(item, str):
         return None if _is_unicode(item) else "its text has a lone surrogate, which has no UTF-8 form"
     if isinstance(item, int):
-        return None if _has_digits(item) else "its number has too many digits"
+        return None if -MAX_PLAIN_INT < item < MAX_PLAIN_INT or _has_digits(item) else "its number has too many digits"
     if isinstance(item, float):
         return None if math.isfinite(item) else "NaN and Infinity are not JSON"
     if isinstance(item, dict):
@@ -152,8 +156,6 @@ def _is_unicode(text: str) -> bool:
 
 
 def _has_digits(number: int) -> bool:
-    if -MAX_PLAIN_INT < number < MAX_PLAIN_INT:
-        return True
     try:
         int.__repr__(number)
     except ValueError:

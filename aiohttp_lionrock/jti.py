@@ -22,6 +22,9 @@ from .tokens import MAX_ID
 __all__ = ["CallbackJti", "JtiAuthority", "Stateless", "new_jti", "presented_jti"]
 
 
+_NO_IDS = Grant()
+
+
 class JtiAuthority(ABC):
     """Judges the ids of tokens that come in, and names those of tokens that go out."""
 
@@ -62,7 +65,7 @@ class Stateless(JtiAuthority):
         return
 
     async def issue(self, write: Write) -> list[Issued]:
-        return write.sign(Grant())
+        return write.sign(_NO_IDS)
 
 
 class CallbackJti(JtiAuthority):
@@ -80,7 +83,7 @@ class CallbackJti(JtiAuthority):
         jti = presented_jti(claims, require=self._jti.require)
         if jti is None or self._jti.verify is None:
             return
-        event = JtiEvent(jti, session, policy.use, int(claims["exp"]), claims, self._config, origin.env)
+        event = JtiEvent(jti, session, policy.use, int(claims["exp"]), dict(claims), self._config, origin.env)
         honoured = await call_back("verify", self._jti.verify, event)
         if not isinstance(honoured, bool):
             logger.error("jti.verify returned %s, not a bool: the token is refused", type(honoured).__name__)
@@ -122,7 +125,7 @@ async def new_jti(config: SessionConfig, jti: JtiConfig, policy: TokenPolicy, wr
 
 
 def _event(config: SessionConfig, policy: TokenPolicy, write: Write, claims: Mapping[str, Any]) -> JtiEvent:
-    return JtiEvent(claims.get("jti"), write.session, policy.use, claims["exp"], claims, config, write.origin.env)
+    return JtiEvent(claims.get("jti"), write.session, policy.use, claims["exp"], dict(claims), config, write.origin.env)
 
 
 async def call_back(name: str, callback: Callable[[JtiEvent], Any], event: JtiEvent) -> Any:

@@ -75,7 +75,7 @@ class KeyRings:
     def of(self, request_env: Environment | None) -> KeyRing:
         """The ring for a request. Raises ConfigError where it has no good secret."""
         if not request_env:
-            return self.own()
+            return self._own or self.own()
         key = (request_env.get(CURRENT), request_env.get(PREVIOUS))
         return self._tenants.get(key) or self._find(key, request_env)
 

@@ -18,7 +18,7 @@ from .gate import StorageGate
 from .jti import CallbackJti, JtiAuthority, Stateless
 from .keys import KeyRings
 from .log import logger
-from .mint import Issued, Origin, TokenMint
+from .mint import Issued, Origin, TokenMint, Write
 from .records import RecordJti
 from .registry import open_storage
 from .session import Session, subject_text
@@ -132,7 +132,7 @@ class SessionManager:
             return self._deletions(origin.stale) if origin.stale else []
         session._check_data()
         try:
-            issued = await self._authority.issue(self._mint.write(session, origin, self._now(), modified))
+            issued = await self._authority.issue(Write(self._mint, session, origin, int(self._clock()), modified))
         except TokenRevoked as fault:
             session._rejected = fault
             return self._deletions(self._policies)
@@ -194,7 +194,7 @@ class SessionManager:
         """The session of the first token that is honoured. Raises the gravest fault where none is."""
         faults: list[TokenError] = []
         reused: list[tuple[Session, Mapping[str, Any]]] = []
-        found, now = None, self._now()
+        found, now = None, int(self._clock())
         for token in tokens:
             try:
                 claims = self._tokens.verify(token, origin.keys, policy, now)
@@ -236,7 +236,7 @@ class SessionManager:
         logger.warning("a refresh token of session %r was used again: the session is revoked", session.sid)
         if not await self._authority.end(session.sid):
             return
-        event = JtiEvent(claims["jti"], session, policy.use, int(claims["exp"]), claims, self.config, origin.env)
+        event = JtiEvent(claims["jti"], session, policy.use, int(claims["exp"]), dict(claims), self.config, origin.env)
         for listener in self.on_reuse:
             try:
                 await listener(event)
@@ -271,13 +271,11 @@ class SessionManager:
         if self.config.max_lifetime is not None:
             session.created_at = issued[0].claims["orig_iat"]
         session._origin = Origin(origin.keys, origin.env)
-        session._origin.subject = session.subject
+        if self._gate:
+            session._origin.subject = session.subject
 
     def _deletions(self, policies: Sequence[TokenPolicy]) -> list[CookieChange]:
         return [CookieChange(policy.name, None, replace(policy.cookie, max_age=0)) for policy in policies]
-
-    def _now(self) -> int:
-        return int(self._clock())
 
 
 def _candidates(cookies: Cookies, name: str) -> list[str]:

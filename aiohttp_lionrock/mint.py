@@ -60,10 +60,6 @@ class TokenMint:
         named = {"iss": config.issuer, "aud": config.audience}
         self.common_claims = {name: value for name, value in named.items() if value is not None}
 
-    def write(self, session: Session, origin: Origin, now: int, modified: bool) -> "Write":
-        """One response's write of a session."""
-        return Write(self, session, origin, now, modified)
-
 
 class Write:
     """One response's worth of tokens: for whom, when and which (``policies``), and how they are made."""

@@ -6,7 +6,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from .errors import ReservedName, SessionDataError, SessionSealed, TokenError
-from .jsontext import JSON, encode, explain_unstorable, is_flat
+from .jsontext import JSON, SCALARS, encode, explain_unstorable, is_flat
 from .storage import is_storable_text
 
 __all__ = ["CREATOR", "RESERVED", "Session", "subject_text"]
@@ -32,7 +32,8 @@ class Session(MutableMapping[str, JSON]):
     _ended_sid: str | None = None
     _labels = _NO_LABELS
     _is_new = True
-    _touched = False
+    _has_parts = False  # values that can change inside
+    _before: dict[str, Any] | bytes | None = None  # the data as it was; of flat data from its first change on
     _marked = False
     _carried = False
     _dropped = False
@@ -53,7 +54,6 @@ class Session(MutableMapping[str, JSON]):
         self._id = id
         self._sid = sid or str(uuid4())
         self._creator = creator
-        self._loaded: dict[str, Any] | bytes = {}
         if rejected is not None:
             self._rejected = rejected
         if data:
@@ -66,7 +66,9 @@ class Session(MutableMapping[str, JSON]):
         session._sid = claims["sid"]
         session._creator = claims.get("creator", CREATOR)
         session._data = {name: value for name, value in claims.items() if name not in RESERVED}
-        session._loaded = _snapshot(session._data)
+        if not is_flat(session._data):
+            session._has_parts = True
+            session._before = encode(session._data)
         session._expires_at = int(claims["exp"])
         session._is_new = False
         if "orig_iat" in claims:
@@ -125,11 +127,11 @@ class Session(MutableMapping[str, JSON]):
         self._check_open()
         self._leave_sid()
         self._data = {}
-        self._loaded = {}
+        self._before = None
         self._labels = _NO_LABELS
         self._id = self.created_at = self._expires_at = None
         self._creator = CREATOR
-        self._carried = self._marked = self._touched = False
+        self._carried = self._marked = False
         self._is_new = self._dropped = True
 
     def describe(self, **labels: str) -> None:
@@ -150,7 +152,10 @@ class Session(MutableMapping[str, JSON]):
         if key in RESERVED:
             raise ReservedName(f"session[{key!r}] cannot be stored: the token itself uses that name", key)
         _check_storable(key, value)
-        self._touched = True
+        if self._before is None:
+            self._before = self._data.copy()
+        if type(value) not in SCALARS:
+            self._has_parts = True
         self._data[key if type(key) is str else str.__str__(key)] = value  # as it will come back, also from an Enum
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -161,8 +166,9 @@ class Session(MutableMapping[str, JSON]):
 
     def __delitem__(self, key: str) -> None:
         self._check_open()
+        if self._before is None:
+            self._before = self._data.copy()
         del self._data[key]
-        self._touched = True
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._data)
@@ -193,16 +199,18 @@ class Session(MutableMapping[str, JSON]):
         """Whether the data differs from what was loaded, at any depth."""
         if self._marked:
             return True
-        if isinstance(self._loaded, dict):
-            return self._touched and not _is_same(self._data, self._loaded)
+        if self._before is None:
+            return False
+        if isinstance(self._before, dict):
+            return self._data != self._before or not _is_alike(self._data, self._before)
         try:
-            return encode(self._data) != self._loaded
+            return encode(self._data) != self._before
         except (TypeError, ValueError, RecursionError):
             return True  # the write that follows names the key
 
     def _check_data(self) -> None:
         """Raises SessionDataError where a value, changed in place, cannot be stored."""
-        if not is_flat(self._data):
+        if self._has_parts:
             for key, value in self._data.items():
                 _check_storable(key, value)
 
@@ -212,11 +220,11 @@ class Session(MutableMapping[str, JSON]):
         return {"id": self._id, "sid": self._sid, "creator": self._creator, **self._data}
 
     def _written(self, expires_at: int) -> None:
-        self._is_new = self._carried = self._dropped = self._marked = self._touched = False
+        self._is_new = self._carried = self._dropped = self._marked = False
         self._ended_sid = None
         self._labels = _NO_LABELS
         self._expires_at = expires_at
-        self._loaded = _snapshot(self._data)
+        self._before = encode(self._data) if self._has_parts else None
 
 
 def subject_text(value: object) -> str | None:
@@ -226,17 +234,12 @@ def subject_text(value: object) -> str | None:
     return encode(value).decode()
 
 
-def _snapshot(data: dict[str, Any]) -> dict[str, Any] | bytes:
-    """Enough to tell a change later: a copy of flat data, the encoding of data with parts that can change inside."""
-    return data.copy() if is_flat(data) else encode(data)
+def _is_alike(data: Mapping[str, Any], equal: Mapping[str, Any]) -> bool:
+    """Whether equal data is the same in a token's eyes too, where 1 is not True, not 1.0, and 0.0 is not -0.0."""
+    return all(_is_alike_value(value, equal[key]) for key, value in data.items())
 
 
-def _is_same(data: dict[str, Any], flat: dict[str, Any]) -> bool:
-    """Equal in a token's eyes, where 1 is not True, not 1.0, and 0.0 is not -0.0."""
-    return data == flat and all(_is_alike(value, flat[key]) for key, value in data.items())
-
-
-def _is_alike(one: object, other: object) -> bool:
+def _is_alike_value(one: object, other: object) -> bool:
     return type(one) is type(other) and (not isinstance(one, float) or repr(one) == repr(other))
 
 

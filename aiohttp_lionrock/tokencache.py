@@ -1,4 +1,4 @@
-"""TokenCache: a codec that does not authenticate one token again for every request that brings it."""
+"""TokenCache: a codec that does not judge one token again for every request that brings it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,45 +15,71 @@ MAX_TOKENS = 1024
 MAX_LENGTH = 4096  # characters, whatever length is let in
 MAX_CLAIMS = 32
 
-_UNKNOWN: tuple[None, bytes] = (None, b"")
+Claims = Mapping[str, Any]
+
+
+class _Known:
+    """What is known of a token: who signed it, what it says, and as which and from when until when it holds."""
+
+    __slots__ = ("begins", "claims", "ends", "keys", "payload", "policy")
+
+    def __init__(self, keys: KeyRing, payload: bytes, claims: Claims | None = None) -> None:
+        self.keys = keys
+        self.payload = payload
+        self.claims = claims  # where they are kept too, see `_is_keepable`
+        self.policy: TokenPolicy | None = None
+        self.begins = self.ends = 0.0
 
 
 class TokenCache:
-    """Signs and judges as its codec does, and keeps what stands in the tokens last signed or asked for.
+    """Signs and judges as its codec does, and remembers the tokens last signed or asked for.
 
-    All that is kept is what a ring of keys has signed. Whenever the token comes again, its claims are judged anew,
-    times included; whether its id is still honoured is not this file's business.
+    All that is kept is what a ring of keys has signed. Whenever the token comes again, its times are judged anew;
+    whether its id is still honoured is not this file's business. The claims that go in or come out are for reading.
     """
 
     def __init__(self, codec: TokenCodec) -> None:
         self._codec = codec
-        self._kept: dict[str, tuple[KeyRing, Mapping[str, Any] | bytes]] = {}
+        self._known: dict[str, _Known] = {}
 
-    def sign(self, claims: Mapping[str, Any], keys: KeyRing) -> str:
+    def sign(self, claims: Claims, keys: KeyRing) -> str:
         """As `TokenCodec.sign`."""
         payload = encode(claims)
         token = self._codec.seal(payload, keys)
-        self._keep(token, keys, payload, claims)
+        self._keep(token, _Known(keys, payload, claims if _is_keepable(claims) else None))
         return token
 
-    def verify(self, token: str, keys: KeyRing, policy: TokenPolicy, now: int) -> dict[str, Any]:
+    def verify(self, token: str, keys: KeyRing, policy: TokenPolicy, now: int) -> Claims:
         """As `TokenCodec.verify`."""
-        ring, content = self._kept.get(token, _UNKNOWN)
-        if ring is not keys:
+        known = self._known.pop(token, None)
+        if known is not None and known.keys is keys:
+            self._known[token] = known  # the last one asked for is the last to go
+            claims = known.claims or self._read_again(known)
+        else:
             payload = self._codec.authenticate(token, keys)
             claims = self._codec.read(payload)
-            self._keep(token, keys, payload, claims)
-        else:
-            self._kept[token] = self._kept.pop(token)  # the last one asked for is the last to go
-            claims = self._codec.read(content) if isinstance(content, bytes) else dict(content)
-        self._codec.check(claims, policy, now)
+            known = _Known(keys, payload)
+            self._keep(token, known)
+        if known.policy is not policy or not known.begins <= now < known.ends:
+            known.begins, known.ends = self._codec.check(claims, policy, now)
+            known.policy = policy
         return claims
 
-    def _keep(self, token: str, keys: KeyRing, payload: bytes, claims: Mapping[str, Any]) -> None:
+    def _read_again(self, known: _Known) -> Claims:
+        """The claims of a token that has come again, and may come many times more."""
+        claims = self._codec.read(known.payload)
+        if _is_keepable(claims):
+            known.claims = claims
+        return claims
+
+    def _keep(self, token: str, known: _Known) -> None:
         if len(token) > MAX_LENGTH:
             return
-        if len(self._kept) >= MAX_TOKENS:
-            del self._kept[next(iter(self._kept))]
-        # What may be changed in place by whom it is given to is read from the payload each time.
-        is_safe = len(claims) <= MAX_CLAIMS and is_flat(claims)
-        self._kept[token] = keys, dict(claims) if is_safe else payload
+        if len(self._known) >= MAX_TOKENS:
+            del self._known[next(iter(self._known))]
+        self._known[token] = known
+
+
+def _is_keepable(claims: Claims) -> bool:
+    """Whether claims are few, and have no part that whoever is given them could change."""
+    return len(claims) <= MAX_CLAIMS and is_flat(claims)

@@ -75,8 +75,8 @@ class TokenCodec:
         """The second step of `verify`: the claims in a payload."""
         return _read_object(payload, "payload")
 
-    def check(self, claims: dict[str, Any], policy: TokenPolicy, now: int) -> None:
-        """The last step of `verify`: whether the claims hold at this time."""
+    def check(self, claims: Mapping[str, Any], policy: TokenPolicy, now: int) -> tuple[float, float]:
+        """The last step of `verify`: raises where the claims do not hold now; else from when until when they do."""
         config, tolerance = self._config, self._config.clock_tolerance
         expires, issued, begins = read_time(claims, "exp"), read_time(claims, "iat"), read_time(claims, "nbf")
         if expires is None:
@@ -85,8 +85,8 @@ class TokenCodec:
             raise TokenExpired("token has expired")
         if issued is not None and expires - issued > policy.lifetime + tolerance:
             raise TokenClaimError("token lifetime is longer than configured")
-        latest = now + tolerance
-        if (issued is not None and issued > latest) or (begins is not None and begins > latest):
+        first = max(-MAX_TIME if issued is None else issued, -MAX_TIME if begins is None else begins)
+        if first > now + tolerance:
             raise TokenClaimError("token is not active yet")
         if config.issuer is not None and claims.get("iss") != config.issuer:
             raise TokenClaimError("token issuer is not the configured one")
@@ -97,6 +97,7 @@ class TokenCodec:
         sid = claims.get("sid")
         if not sid or not is_storable_text(sid) or len(sid) > MAX_ID:
             raise TokenClaimError("token sid is no text of a sensible length")
+        return first - tolerance, expires + tolerance
 
     def _is_signed(self, signing_input: bytes, signature: bytes, keys: KeyRing) -> bool:
         # Comparing the encoded MAC admits one spelling of the signature only.

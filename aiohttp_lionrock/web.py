@@ -100,9 +100,10 @@ def session_middleware(manager: SessionManager, *, request_env: RequestEnv | Non
                     await _save(slot, slot.session, raised)
                 raise
             if slot.session is not None and not slot.saved:
-                if not isinstance(response, web.StreamResponse):
-                    slot.failed = True  # aiohttp says what is wrong with that
-                elif response.prepared:
+                is_prepared = getattr(response, "prepared", None)
+                if is_prepared is None:
+                    slot.failed = True  # this is no response, as aiohttp will say
+                elif is_prepared:
                     logger.error("a response left before its session was saved: append response_signal to the app")
                 else:
                     await _save(slot, slot.session, response)
@@ -128,13 +129,18 @@ def response_signal(manager: SessionManager) -> Signal:
     """Saves this manager's session into a response that a handler prepares itself."""
 
     async def on_response_prepare(request: web.Request, response: web.StreamResponse) -> None:
-        slot = _slot_of(request)
+        try:
+            slot: _Slot | None = request[_SLOT]
+        except KeyError:
+            return
         while slot is not None and slot.manager is not manager:
             slot = slot.outer
         if slot is None or slot.failed:
             return
         if slot.saved:
-            _save_again(slot, response)
+            lines = response.headers.getall(hdrs.SET_COOKIE, ()) if slot.changes else ()
+            if response is not slot.response or lines != slot.lines:
+                _save_again(slot, response)
         elif slot.session is None:
             slot.saved = True
         else:
@@ -149,16 +155,18 @@ def response_signal(manager: SessionManager) -> Signal:
 
 async def get_session(request: web.Request) -> Session:
     """The request's session, loaded on the first call. Raises StorageUnavailable; the client then gets 503."""
-    slot = _slot_of(request)
-    if slot is None:
-        raise ConfigError("this request has no session: call setup(app) on the app or on one above it")
+    try:
+        slot = request[_SLOT]
+    except KeyError:
+        raise ConfigError("this request has no session: call setup(app) on the app or on one above it") from None
     if slot.session is None:
         cookies = read_cookies(request.headers.getall(hdrs.COOKIE, ()), slot.manager.cookie_names)
         env = None if slot.request_env is None else slot.request_env(request)
         session = await slot.manager.load(cookies, env)
         if slot.session is None:  # of two tasks that ask at once, both get the session that is loaded first
             slot.session = session
-            session._sealed = slot.saved
+            if slot.saved:
+                session._sealed = True
     return slot.session
 
 
@@ -167,13 +175,6 @@ async def new_session(request: web.Request) -> Session:
     session = await get_session(request)
     session.invalidate()
     return session
-
-
-def _slot_of(request: web.Request) -> _Slot | None:
-    try:
-        return request[_SLOT]
-    except KeyError:
-        return None
 
 
 async def _lifetime(manager: SessionManager) -> AsyncIterator[None]:
@@ -218,10 +219,9 @@ async def _save(slot: _Slot, session: Session, response: web.StreamResponse) -> 
 
 def _save_again(slot: _Slot, response: web.StreamResponse) -> None:
     """What another response, or another cookie in the same one, that came in after the save needs."""
-    is_another = response is not slot.response
-    if is_another and slot.response is not None:
+    if slot.response is not None:
         _vary_by_cookie(response)
-    if slot.changes and (is_another or response.headers.getall(hdrs.SET_COOKIE, None) != slot.lines):
+    if slot.changes:
         _put_cookies(response, slot.changes)
 
 

@@ -631,6 +631,15 @@ async def test_a_subject_may_be_any_json_and_is_found_again_by_the_same_value(br
     assert await browser.manager.revoke_subject(sub) == 1
 
 
+async def test_a_session_that_is_saved_twice_belongs_to_whom_it_was_saved_for_last(browser: Browser) -> None:
+    session = await browser.manager.load({})
+    session["sub"] = "ann"
+    await browser.manager.save(session)
+    del session["sub"]
+    await browser.manager.save(session)
+    assert await browser.manager.sessions("ann") == []
+
+
 async def test_nobody_is_no_subject(browser: Browser) -> None:
     await browser.write(visits=1)
     with pytest.raises(ValueError, match="sub"):

@@ -80,11 +80,12 @@ def measure_network(lab: Lab, rounds: int, seconds: int = 1, *, single: bool = T
     findings = Findings()
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(_started(lab, *kind)) for kind in _kinds(lab)]
-        plan = [
+        plan = [  # what is compared runs one right after the other
             (server, path, count)
             for count in (FULL, SINGLE)[: 1 + single]
+            for path in ("/read", "/write")
             for server in servers
-            for path in _paths(server)
+            if path in _paths(server)
         ]
         runs: Runs = {(server.name, path, count): [] for server, path, count in plan}
         for turn in range(rounds):
@@ -108,8 +109,8 @@ def _kinds(lab: Lab) -> Iterator[tuple[str, str, str]]:
     yield "lionrock, sqlite", "storage", f"sqlite:///{lab.folder}/network.db"
     if lab.mongodb:
         url = database_url(lab.mongodb, "network")
-        yield "lionrock, mongodb", "storage", url
         yield "lionrock, find_one each", "find_one session", url
+        yield "lionrock, mongodb", "storage", url
         yield "no session, find_one each", "find_one handler", url
 
 

@@ -1,6 +1,7 @@
 """Tables of any size, filled fast: one record goes in through the storage, and the rest are copies of what it made."""
 
 import itertools
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -40,6 +41,8 @@ async def fill_sqlite(path: Path, count: int, expires_at: int = LATE, *, first: 
     database.execute("COMMIT")
     database.execute("PRAGMA journal_mode = WAL")
     database.close()
+    with path.open("rb+") as file:  # else the system writes it out while others are measured
+        os.fsync(file.fileno())
 
 
 async def fill_mongodb(storage: MongoStorage, database: Any, count: int) -> None:

@@ -20,7 +20,7 @@ from aiohttp_lionrock import SessionConfig, SessionManager, open_storage
 from aiohttp_lionrock.storage import JtiStorage
 
 from .filling import fill_mongodb, fill_sqlite
-from .harness import Case, Findings, Spread, measure, ratios
+from .harness import Case, Findings, Spread, measure, ratios, settled
 from .lab import ROOT
 from .mongodb import opened
 from .records import POOL, TASKS, getting, record, replacing
@@ -84,6 +84,8 @@ async def _compare(findings: Findings, name: str, few: JtiStorage, much: JtiStor
     }
     for what, (make, seconds) in kinds.items():
         cases = {f"{FEW} records": await make(few, FEW), f"{many} records": await make(much, many)}
+        for case in cases.values():  # once over all of them: a page's first change since the filling takes longer
+            await settled(case.run(POOL // case.unit))
         timings = await measure(cases, rounds, slices=12, seconds=seconds)
         grown = ratios(timings, f"{many} records", f"{FEW} records")
         if f"growth.{name}_{what}" in TARGETS:

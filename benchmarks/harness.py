@@ -11,7 +11,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Case", "Fact", "Findings", "Spread", "Timings", "added", "calibrated", "measure", "per_call", "ratios"]
+__all__ = [
+    "Case",
+    "Fact",
+    "Findings",
+    "Spread",
+    "Timings",
+    "added",
+    "calibrated",
+    "measure",
+    "per_call",
+    "ratios",
+    "settled",
+]
 
 Timings = dict[str, list[float]]
 """Seconds per operation by case, one for each round."""
@@ -91,7 +103,7 @@ async def measure(cases: Mapping[str, Case], rounds: int, *, slices: int = 10, s
     for _ in range(rounds):
         best = dict.fromkeys(cases, float("inf"))
         for case in cases.values():
-            await _settled(case.check())
+            await settled(case.check())
         for turn in range(slices):
             for name in list(cases)[:: -1 if turn % 2 else 1]:
                 best[name] = min(best[name], await _time(cases[name], counts[name]))
@@ -120,10 +132,11 @@ def added(timings: Timings, name: str, bare: str) -> list[float]:
 
 async def _time(case: Case, count: int) -> float:
     start = time.perf_counter()
-    await _settled(case.run(count))
+    await settled(case.run(count))
     return (time.perf_counter() - start) / (count * case.unit)
 
 
-async def _settled(result: object) -> None:
+async def settled(result: object) -> None:
+    """Waits for an async call; a plain one is done."""
     if inspect.isawaitable(result):
         await result

@@ -23,12 +23,18 @@ class _Known:
 
     __slots__ = ("begins", "claims", "ends", "keys", "payload", "policy")
 
-    def __init__(self, keys: KeyRing, payload: bytes, claims: Claims | None = None) -> None:
+    def __init__(self, keys: KeyRing, payload: bytes) -> None:
         self.keys = keys
         self.payload = payload
-        self.claims = claims  # where they are kept too, see `_is_keepable`
+        self.claims: Claims | None = None
         self.policy: TokenPolicy | None = None
         self.begins = self.ends = 0.0
+
+    def keep(self, claims: Claims) -> None:
+        """Keeps the claims in place of the payload: few, and with no part that whoever is given them could change."""
+        if len(claims) <= MAX_CLAIMS and is_flat(claims):
+            self.claims = claims
+            self.payload = b""
 
 
 class TokenCache:
@@ -46,7 +52,9 @@ class TokenCache:
         """As `TokenCodec.sign`."""
         payload = encode(claims)
         token = self._codec.seal(payload, keys)
-        self._keep(token, _Known(keys, payload, claims if _is_keepable(claims) else None))
+        known = _Known(keys, payload)
+        known.keep(claims)
+        self._keep(token, known)
         return token
 
     def verify(self, token: str, keys: KeyRing, policy: TokenPolicy, now: int) -> Claims:
@@ -54,7 +62,7 @@ class TokenCache:
         known = self._known.pop(token, None)
         if known is not None and known.keys is keys:
             self._known[token] = known  # the last one asked for is the last to go
-            claims = known.claims or self._read_again(known)
+            claims = self._read_again(known) if known.claims is None else known.claims
         else:
             payload = self._codec.authenticate(token, keys)
             claims = self._codec.read(payload)
@@ -68,8 +76,7 @@ class TokenCache:
     def _read_again(self, known: _Known) -> Claims:
         """The claims of a token that has come again, and may come many times more."""
         claims = self._codec.read(known.payload)
-        if _is_keepable(claims):
-            known.claims = claims
+        known.keep(claims)
         return claims
 
     def _keep(self, token: str, known: _Known) -> None:
@@ -78,8 +85,3 @@ class TokenCache:
         if len(self._known) >= MAX_TOKENS:
             del self._known[next(iter(self._known))]
         self._known[token] = known
-
-
-def _is_keepable(claims: Claims) -> bool:
-    """Whether claims are few, and have no part that whoever is given them could change."""
-    return len(claims) <= MAX_CLAIMS and is_flat(claims)

@@ -1,6 +1,6 @@
-"""TokenMint: from a session to the signed tokens of one response, each small enough for its cookie.
+"""Write: from a session to the signed tokens of one response, each small enough for its cookie.
 
-A `Write` makes the tokens, under the `Grant` that whoever answers for their ids gives it.
+It makes them under the `Grant` that whoever answers for their ids gives it.
 """
 
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ class Issued(NamedTuple):
 
 
 class TokenMint:
-    """Fills in the registered claims, signs, and refuses what a browser or server would drop."""
+    """What all writes under one configuration share: the settings, what signs, and the claims that never change."""
 
     def __init__(self, config: SessionConfig, tokens: TokenCache) -> None:
         self.config = config
@@ -62,7 +62,10 @@ class TokenMint:
 
 
 class Write:
-    """One response's worth of tokens: for whom, when and which (``policies``), and how they are made."""
+    """One response's worth of tokens: for whom, when and which (``policies``), and how they are made.
+
+    Fills in the registered claims, signs, and refuses what a browser or server would drop.
+    """
 
     def __init__(self, mint: TokenMint, session: Session, origin: Origin, now: int, modified: bool) -> None:
         self._mint = mint

@@ -224,6 +224,7 @@ class Session(MutableMapping[str, JSON]):
         self._ended_sid = None
         self._labels = _NO_LABELS
         self._expires_at = expires_at
+        self._has_parts = self._has_parts and not is_flat(self._data)
         self._before = encode(self._data) if self._has_parts else None
 
 

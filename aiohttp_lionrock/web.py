@@ -100,10 +100,9 @@ def session_middleware(manager: SessionManager, *, request_env: RequestEnv | Non
                     await _save(slot, slot.session, raised)
                 raise
             if slot.session is not None and not slot.saved:
-                is_prepared = getattr(response, "prepared", None)
-                if is_prepared is None:
-                    slot.failed = True  # this is no response, as aiohttp will say
-                elif is_prepared:
+                if not isinstance(response, web.StreamResponse):
+                    slot.failed = True  # aiohttp says what is wrong with that
+                elif response.prepared:
                     logger.error("a response left before its session was saved: append response_signal to the app")
                 else:
                     await _save(slot, slot.session, response)

@@ -586,6 +586,17 @@ async def test_a_failed_save_leaves_a_new_session_as_it_was() -> None:
     assert cookies_of(await manager.save(session))
 
 
+async def test_the_order_of_keys_is_no_change_once_what_could_change_inside_is_gone() -> None:
+    manager = manager_with()
+    session = await manager.load({})
+    session.update(a=1, b=2, cart=[])
+    await manager.save(session)
+    del session["cart"]
+    await manager.save(session)
+    session["a"] = session.pop("a")
+    assert await manager.save(session) == []
+
+
 async def test_changed_has_the_cookies_written_once_though_no_value_changed() -> None:
     manager = manager_with()
     cookies = await stored(manager, user="ada")

@@ -662,6 +662,29 @@ async def test_a_response_that_a_middleware_outside_puts_in_the_place_of_ours_is
     assert len(answer.headers.getall("Set-Cookie", [])) == 2 * is_written
 
 
+async def test_nothing_is_stored_for_what_is_no_response_yet_whatever_it_has(
+    aiohttp_client: Any, storage: FaultyStorage
+) -> None:
+    class Order:
+        prepared = False
+
+    async def order(request: web.Request) -> Any:
+        (await get_session(request))["ordered"] = True
+        return Order()
+
+    @web.middleware
+    async def outside(request: web.Request, handler: Any) -> web.StreamResponse:
+        return web.json_response(type(await handler(request)).__name__)
+
+    app = web.Application(middlewares=[outside])
+    install(app, storage=storage)
+    app.router.add_get("/order", order)
+    storage.calls.clear()
+    answer = await (await start(aiohttp_client, app)).get("/order")
+    assert (answer.status, answer.text, answer.set_cookies) == (200, '"Order"', {})
+    assert "insert" not in storage.calls
+
+
 async def test_a_middleware_inside_shares_the_session_with_the_handler(
     aiohttp_client: Any, storage: FaultyStorage
 ) -> None:

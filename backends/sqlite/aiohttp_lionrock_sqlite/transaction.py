@@ -29,7 +29,7 @@ class Transaction:
         """Runs in a transaction that has begun, and ends it."""
         cursor = connection.cursor()
         try:
-            self._verdicts = self._judge_all(cursor)
+            self._verdicts = [self._judge(cursor, row) for row in self._rows]
             connection.commit()
         except BaseException:
             connection.rollback()
@@ -38,22 +38,6 @@ class Transaction:
 
     def fetchall(self) -> list[Verdict]:
         return self._verdicts
-
-    def _judge_all(self, cursor: sqlite3.Cursor) -> list[Verdict]:
-        # Nearly always the first statement does for every row, and is faster without a look at each.
-        if len(self._rows) > 1:
-            if self._changes_every_row(cursor):
-                return [True] * len(self._rows)
-            cursor.connection.rollback()
-            cursor.connection.execute(self.BEGIN)
-        return [self._judge(cursor, row) for row in self._rows]
-
-    def _changes_every_row(self, cursor: sqlite3.Cursor) -> bool:
-        sql, parameters = self._statements[0]
-        try:
-            return cursor.executemany(sql, map(parameters, self._rows)).rowcount == len(self._rows)
-        except sqlite3.IntegrityError:
-            return False
 
     def _judge(self, cursor: sqlite3.Cursor, row: Sequence[object]) -> Verdict:
         try:

@@ -1,20 +1,22 @@
-"""Tables of any size, filled fast: one record goes in through the storage, and the rest are copies of what it made."""
+"""Tables of any size, filled fast."""
 
 import itertools
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from aiohttp_lionrock_mongodb import MongoStorage
 from aiohttp_lionrock_sqlite import SqliteStorage
+from aiohttp_lionrock_sqlite.statements import Statements, row_of
 
 from aiohttp_lionrock.storage import JtiRecord
 
+from . import byhand
 from .records import LATE, record
 
-__all__ = ["fill_mongodb", "fill_sqlite"]
+__all__ = ["TABLE", "fill_by_hand", "fill_mongodb", "fill_sqlite"]
 
 TABLE = "lionrock_sessions"
 CHUNK = 10_000
@@ -23,21 +25,28 @@ CACHE_KIB = 4_000_000  # so that inserting all over the table stays in memory
 
 async def fill_sqlite(path: Path, count: int, expires_at: int = LATE, *, first: int = 0) -> None:
     """Adds so many records, in the order of their numbers, which is no order of their sids."""
-    template = record(first, expires_at)
-    async with SqliteStorage(path) as storage:
-        await storage.insert(template)
-    database = sqlite3.connect(path, isolation_level=None)
-    database.execute("PRAGMA journal_mode = OFF")
-    database.execute("PRAGMA synchronous = OFF")
-    database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-    found = database.execute(f"SELECT * FROM {TABLE} WHERE sid = ?", (template.sid,))
-    columns = [column[0] for column in found.description]
-    row = dict(zip(columns, found.fetchone(), strict=True))
-    database.execute("BEGIN")
-    database.executemany(
-        f"INSERT INTO {TABLE} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
-        ([each.get(name) for name in columns] for each in _copies(row, template, first, count)),
+    async with SqliteStorage(path):
+        pass
+    (insert,) = Statements(TABLE).insert
+    rows = (row_of(record(number, expires_at), 1) for number in range(first, first + count))
+    _pour(path, (), insert.sql, (insert.parameters((*row, 0)) for row in rows))
+
+
+def fill_by_hand(path: Path, count: int) -> None:
+    """Makes the table that one would write by hand, with the same records."""
+    _pour(
+        path, byhand.CREATE, byhand.INSERT, ([each.sid, *byhand.fields_of(each)] for each in map(record, range(count)))
     )
+
+
+def _pour(path: Path, create: Sequence[str], insert: str, rows: Iterable[Sequence[object]]) -> None:
+    database = sqlite3.connect(path, isolation_level=None)
+    for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KIB}"):
+        database.execute(f"PRAGMA {setting}")
+    database.execute("BEGIN")
+    for statement in create:
+        database.execute(statement)
+    database.executemany(insert, rows)
     database.execute("COMMIT")
     database.execute("PRAGMA journal_mode = WAL")
     database.close()
@@ -46,7 +55,7 @@ async def fill_sqlite(path: Path, count: int, expires_at: int = LATE, *, first: 
 
 
 async def fill_mongodb(storage: MongoStorage, database: Any, count: int) -> None:
-    """Adds so many records to an open storage's collection, in the same order."""
+    """Adds so many records to an open storage's collection: copies of one that went in through it."""
     template = record(0)
     await storage.insert(template)
     collection = database[TABLE]

@@ -19,13 +19,14 @@ from aiohttp_lionrock_sqlite import SqliteStorage
 from aiohttp_lionrock import SessionConfig, SessionManager, open_storage
 from aiohttp_lionrock.storage import JtiStorage
 
-from .filling import fill_mongodb, fill_sqlite
+from .byhand import reading, rewriting
+from .filling import fill_by_hand, fill_mongodb, fill_sqlite
 from .harness import Case, Findings, Spread, measure, ratios, settled
 from .lab import ROOT
 from .mongodb import opened
 from .records import POOL, TASKS, getting, record, replacing
 from .samples import SECRET
-from .sqlite import reading, rewriting
+from .sqlite import MERGED
 from .targets import TARGETS
 
 __all__ = ["measure_mongodb_growth", "measure_sqlite_growth", "percentile"]
@@ -34,6 +35,7 @@ FEW = 1000
 PAUSE = 0.001  # seconds between the look-ups whose times are looked at
 WINDOW = 1.0  # seconds of look-ups that make one 99th percentile
 EXPIRED = 1_000_000_000
+WRITE_SLICES = 4
 
 
 async def measure_sqlite_growth(folder: Path, many: int, purged: int, rounds: int) -> Findings:
@@ -42,7 +44,7 @@ async def measure_sqlite_growth(folder: Path, many: int, purged: int, rounds: in
     for count, path in paths.items():
         await fill_sqlite(path, count)
         findings.fact("SQLite file", f"{count} records", path.stat().st_size / count, "bytes a record")
-    await _compare_floor(findings, paths, rounds)
+    await _compare_floor(findings, folder, many, rounds)
     async with SqliteStorage(paths[FEW]) as few, SqliteStorage(paths[many]) as much:
         await _compare(findings, "sqlite", few, much, many, rounds)
     _measure_memory(findings, {count: f"sqlite:///{path}" for count, path in paths.items()}, rounds)
@@ -51,16 +53,26 @@ async def measure_sqlite_growth(folder: Path, many: int, purged: int, rounds: in
     return findings
 
 
-async def _compare_floor(findings: Findings, paths: dict[int, Path], rounds: int) -> None:
-    """What SQLite itself takes longer among many records, in the thread that asks."""
-    connections = {count: sqlite3.connect(path, isolation_level=None) for count, path in paths.items()}
-    for what, make in (("point read", reading), ("50 compare-and-sets in a transaction", rewriting)):
+async def _compare_floor(findings: Findings, folder: Path, many: int, rounds: int) -> None:
+    """What a table written by hand takes longer among many records, in the thread that asks."""
+    connections: dict[int, sqlite3.Connection] = {}
+    for count in (FEW, many):
+        path = folder / f"floor-{count}.db"
+        fill_by_hand(path, count)
+        connections[count] = sqlite3.connect(path, isolation_level=None)
+    for what, make, unit, slices, seconds in (
+        ("point read", reading, 1, 10, 0.02),
+        ("50 compare-and-sets in a transaction", rewriting, TASKS, WRITE_SLICES, 2 * MERGED),
+    ):
         cases = {str(count): make(connection, count) for count, connection in connections.items()}
-        timings = await measure(cases, rounds, seconds=0.03)
+        for case in cases.values():
+            await settled(case.run(POOL // unit))
+        timings = await measure(cases, rounds, slices=slices, seconds=seconds)
         grown = Spread.of(ratios(timings, *reversed(cases)))
-        findings.fact("growth of SQLite itself, in-thread", what, grown.median, "x")
+        findings.fact("growth of a table by hand, in-thread", what, grown.median, "x")
     for connection in connections.values():
         connection.close()
+    (folder / f"floor-{many}.db").unlink()
 
 
 async def measure_mongodb_growth(url: str, many: int, rounds: int) -> Findings:
@@ -77,16 +89,16 @@ async def measure_mongodb_growth(url: str, many: int, rounds: int) -> Findings:
 
 
 async def _compare(findings: Findings, name: str, few: JtiStorage, much: JtiStorage, many: int, rounds: int) -> None:
-    kinds: dict[str, tuple[Callable[[JtiStorage, int], Coroutine[Any, Any, Case]], float]] = {
-        "get": (getting, 0.02),
-        "replace": (replacing, 0.05),
-        "replace, expiry moved": (partial(replacing, moves=True), 0.05),
+    kinds: dict[str, tuple[Callable[[JtiStorage, int], Coroutine[Any, Any, Case]], int, float]] = {
+        "get": (getting, 12, 0.02),
+        "replace": (replacing, WRITE_SLICES, 2 * MERGED),
+        "replace, expiry moved": (partial(replacing, moves=True), WRITE_SLICES, 2 * MERGED),
     }
-    for what, (make, seconds) in kinds.items():
+    for what, (make, slices, seconds) in kinds.items():
         cases = {f"{FEW} records": await make(few, FEW), f"{many} records": await make(much, many)}
         for case in cases.values():  # once over all of them: a page's first change since the filling takes longer
             await settled(case.run(POOL // case.unit))
-        timings = await measure(cases, rounds, slices=12, seconds=seconds)
+        timings = await measure(cases, rounds, slices=slices, seconds=seconds)
         grown = ratios(timings, f"{many} records", f"{FEW} records")
         if f"growth.{name}_{what}" in TARGETS:
             findings.ratio(f"growth.{name}_{what}", grown)

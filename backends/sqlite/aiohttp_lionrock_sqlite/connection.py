@@ -18,6 +18,8 @@ __all__ = ["DRIVER_ERRORS", "connect_memory", "connect_reader", "connect_writer"
 
 DRIVER_ERRORS = (sqlite3.Error, OSError, ValueError)  # aiosqlite says with a ValueError that it is closed
 OLDEST_SQLITE = (3, 37, 0)  # the first with STRICT tables
+PAGE_SIZE = 1024  # bytes, of a new file: a changed record of 250 bytes takes its page along, to the WAL and back
+WAL_SIZE = 4 * 2**20  # bytes, about, after which the WAL is merged into the file
 OPENING_PATIENCE = 5  # times busy_timeout: many processes may open one fresh file at once
 
 _MEANING = {
@@ -181,12 +183,15 @@ def _check_path(settings: Settings) -> None:
 
 
 def _use_wal(connection: sqlite3.Connection, settings: Settings) -> None:
+    connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise ConfigError(
             f"SQLite database {settings.path}: its journal stays in mode {mode!r} where WAL is needed:"
             " put the file on a local file system"
         )
+    (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_SIZE // page_size}")
 
 
 def _code(exc: Exception) -> int:

@@ -2,19 +2,25 @@
 
 The file may be shared with the application's own tables and with further tables of ours: the version of
 each table is a row in a small table of its own, and what belongs to the whole file is left alone.
+
+What a change of one record has to write is a single page, however many records there are, and the look-up is one
+descent through small numbers. So the key is a number, `hash_of` the sid, and the purge's index is over ``due_at``: a
+time that is never later than ``expires_at``, and stays where it is while the expiry moves on.
 """
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 
 from aiohttp_lionrock.errors import ConfigError
 
-__all__ = ["COLUMNS", "VERSIONS_TABLE", "prepare"]
+__all__ = ["COLUMNS", "VERSIONS_TABLE", "hash_of", "prepare"]
 
-VERSION = 1
+VERSION = 2
 VERSIONS_TABLE = "lionrock_schema"
 
 COLUMNS = {
+    "sid_hash": "INTEGER",
     "sid": "TEXT",
     "version": "INTEGER",
     "expires_at": "INTEGER",
@@ -25,6 +31,7 @@ COLUMNS = {
     "rotated_at": "INTEGER",
     "subject": "TEXT",
     "metadata": "TEXT",
+    "due_at": "INTEGER",
 }
 
 _CREATE_VERSIONS = f"""
@@ -37,7 +44,8 @@ CREATE TABLE IF NOT EXISTS {VERSIONS_TABLE} (
 _CREATE = (
     """
     CREATE TABLE "{table}" (
-        sid TEXT NOT NULL PRIMARY KEY,
+        sid_hash INTEGER PRIMARY KEY,
+        sid TEXT NOT NULL,
         version INTEGER NOT NULL,
         expires_at INTEGER NOT NULL,
         created_at INTEGER NOT NULL,
@@ -46,19 +54,45 @@ _CREATE = (
         previous_jti TEXT,
         rotated_at INTEGER,
         subject TEXT,
-        metadata TEXT
-    ) STRICT, WITHOUT ROWID
+        metadata TEXT,
+        due_at INTEGER NOT NULL
+    ) STRICT
     """,
     'CREATE INDEX "{table}__subject" ON "{table}" (subject, created_at DESC) WHERE subject IS NOT NULL',
-    'CREATE INDEX "{table}__expires_at" ON "{table}" (expires_at)',
+    'CREATE INDEX "{table}__due_at" ON "{table}" (due_at)',
 )
 
-# Statements that lift a table of the version named to the next one.
-MIGRATIONS: Mapping[int, Sequence[str]] = {}
+# Statements that lift a table of the version named to the next one. Where two sids share a key (see `hash_of`), one of
+# the sessions ends.
+MIGRATIONS: Mapping[int, Sequence[str]] = {
+    1: (
+        'DROP INDEX "{table}__subject"',
+        'DROP INDEX "{table}__expires_at"',
+        'ALTER TABLE "{table}" RENAME TO "{table}__1"',
+        *_CREATE,
+        """
+        INSERT OR IGNORE INTO "{table}"
+        SELECT lionrock_hash(sid), sid, version, expires_at, created_at, access_jti, refresh_jti, previous_jti,
+            rotated_at, subject, metadata, expires_at
+        FROM "{table}__1" ORDER BY 1
+        """,
+        'DROP TABLE "{table}__1"',
+    )
+}
+
+
+def hash_of(sid: str) -> int:
+    """The key of a record: 64 bits of BLAKE2b, as a signed number.
+
+    Sids are random, so that among ten million records about one insertion in two trillion finds its key taken by
+    another sid. It is refused as a duplicate, and the next sid will do. The sid is compared wherever a key is found.
+    """
+    return int.from_bytes(blake2b(sid.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def prepare(connection: sqlite3.Connection, table: str) -> None:
     """Creates the table or lifts it to this version, in one transaction. Raises ConfigError where it cannot."""
+    connection.create_function("lionrock_hash", 1, hash_of, deterministic=True)
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(_CREATE_VERSIONS)

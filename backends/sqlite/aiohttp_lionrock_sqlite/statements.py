@@ -1,6 +1,6 @@
 """The SQL, and how a record becomes a row and a row a record.
 
-Look-ups of one moment are one statement, with their sids as one JSON array. A write is a statement of its own that
+Look-ups of one moment are one statement, with their keys as one JSON array. A write is a statement of its own that
 changes one row or none, and writes of one moment share a transaction.
 """
 
@@ -13,13 +13,15 @@ from typing import Any, NamedTuple
 from aiohttp_lionrock.errors import CorruptRecord
 from aiohttp_lionrock.storage import JtiRecord
 
-from .schema import COLUMNS
+from .schema import COLUMNS, hash_of
 
 # ruff: noqa: S608 - settings.py lets only a plain identifier be a table; everything else is a parameter
 
 __all__ = ["Row", "Statement", "Statements", "record_of", "row_of", "to_json"]
 
 Row = tuple[Any, ...]
+
+RECORD = tuple(name for name in COLUMNS if name not in ("sid_hash", "due_at"))
 
 to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -40,49 +42,58 @@ class Statement(NamedTuple):
 class Statements:
     """The statements for one table.
 
-    Those of ``insert``, ``replace`` and ``delete`` are tried in turn until one has changed a row. Their rows are the
-    columns of a record (for ``delete``, its sid), then the clock's now.
+    Those of ``insert``, ``replace`` and ``delete`` are tried in turn until one has changed a row. Their rows are those
+    of `row_of` (for ``delete``, the hash and the sid), then the clock's now.
     """
 
     def __init__(self, table: str) -> None:
-        columns = ", ".join(COLUMNS)
-        numbered = {name: f"?{number}" for number, name in enumerate(COLUMNS, 1)}
-        now = f"?{len(COLUMNS) + 1}"
-        fields = {name: number for name, number in numbered.items() if name not in ("sid", "version")}
+        columns = ", ".join(RECORD)
+        places = {name: f"?{number}" for number, name in enumerate(("sid_hash", *RECORD, "now"), 1)}
+        now = places.pop("now")
+        places["due_at"] = places["expires_at"]
+        fields = {name: place for name, place in places.items() if name not in ("sid_hash", "sid", "version")}
         # The bare json_each comes first, so that each of its keys is one look-up in the table.
         self.get = (
             f"SELECT {columns} FROM json_each(?) AS wanted"
-            f' CROSS JOIN "{table}" ON sid = wanted.value WHERE expires_at > ?'
+            f' CROSS JOIN "{table}" ON sid_hash = wanted.value WHERE expires_at > ?'
         )
         insert = (
-            f'INSERT INTO "{table}" ({columns}) VALUES ({", ".join(numbered.values())})'
-            f" ON CONFLICT (sid) DO UPDATE SET version = {numbered['version']}, {_assign(fields)}"
-            f" WHERE expires_at <= {now}"
+            f'INSERT INTO "{table}" ({", ".join(places)}) VALUES ({", ".join(places.values())})'
+            f" ON CONFLICT (sid_hash) DO UPDATE SET sid = {places['sid']}, version = {places['version']},"
+            f" {_assign(fields)} WHERE expires_at <= {now}"
         )
         self.insert = (Statement.numbered(insert),)
+        expected = (
+            f"sid_hash = {places['sid_hash']} AND sid = {places['sid']}"
+            f" AND version = {places['version']} AND expires_at > {now}"
+        )
         # SQLite writes an index again where a column of it is set, changed or not. The first statement does for nearly
-        # every call, and leaves the index over subject and created_at in peace.
-        place = f"sid = {numbered['sid']} AND version = {numbered['version']} AND expires_at > {now}"
-        steady = {name: fields[name] for name in ("subject", "created_at")}
-        moving = {name: number for name, number in fields.items() if name not in steady}
-        same = " AND ".join(f"{name} IS {number}" for name, number in steady.items())
+        # every call, and leaves the indexes in peace. The second also gives a record whose due date has passed the next
+        # one, which spares the purge from doing it.
+        steady = ("subject", "created_at", "due_at")
+        same = (
+            f"subject IS {places['subject']} AND created_at IS {places['created_at']}"
+            f" AND due_at > {now} AND due_at <= {places['due_at']}"
+        )
+        moving = {name: place for name, place in fields.items() if name not in steady}
         self.replace = (
             Statement.numbered(
-                f'UPDATE "{table}" SET version = version + 1, {_assign(moving)} WHERE {place} AND {same}'
+                f'UPDATE "{table}" SET version = version + 1, {_assign(moving)} WHERE {expected} AND {same}'
             ),
-            Statement.numbered(f'UPDATE "{table}" SET version = version + 1, {_assign(fields)} WHERE {place}'),
+            Statement.numbered(f'UPDATE "{table}" SET version = version + 1, {_assign(fields)} WHERE {expected}'),
         )
-        self.delete = (Statement.numbered(f'DELETE FROM "{table}" WHERE sid = ?1 AND expires_at > ?2'),)
+        self.delete = (
+            Statement.numbered(f'DELETE FROM "{table}" WHERE sid_hash = ?1 AND sid = ?2 AND expires_at > ?3'),
+        )
         self.delete_subject = f'DELETE FROM "{table}" WHERE subject = ? AND sid IS NOT ? AND expires_at > ? RETURNING 1'
         self.list_subject = (
             f'SELECT {columns} FROM "{table}" WHERE subject = ? AND expires_at > ? ORDER BY created_at DESC, sid'
         )
-        self.purge = (
-            f'DELETE FROM "{table}" WHERE sid IN'
-            f' (SELECT sid FROM "{table}" WHERE expires_at <= ? ORDER BY expires_at LIMIT ?) RETURNING 1'
-        )
+        due = f'sid_hash IN (SELECT sid_hash FROM "{table}" WHERE due_at <= ? ORDER BY due_at LIMIT ?)'
+        self.purge = f'DELETE FROM "{table}" WHERE {due} AND expires_at <= ? RETURNING 1'
+        self.put_off = f'UPDATE "{table}" SET due_at = expires_at WHERE {due} AND expires_at > ? RETURNING 1'
         self.can_read = f'SELECT 1 FROM "{table}" LIMIT 1'
-        self.can_write = f"DELETE FROM \"{table}\" WHERE sid = ''"
+        self.can_write = f"DELETE FROM \"{table}\" WHERE sid_hash = 0 AND sid = ''"
 
 
 def _assign(values: Mapping[str, str]) -> str:
@@ -90,8 +101,9 @@ def _assign(values: Mapping[str, str]) -> str:
 
 
 def row_of(record: JtiRecord, version: int) -> tuple[str | int | None, ...]:
-    """The columns of a record, in the table's order, with this version."""
+    """The key and the columns of a record, in the table's order, with this version."""
     return (
+        hash_of(record.sid),
         record.sid,
         version,
         record.expires_at,

@@ -14,6 +14,7 @@ from aiohttp_lionrock.storage import Clock, Coalescer, JtiRecord, JtiStorage, is
 
 from .connection import connect_memory, connect_writer
 from .database import Database
+from .schema import hash_of
 from .settings import Settings
 from .statements import Row, Statement, Statements, record_of, row_of, to_json
 
@@ -103,8 +104,9 @@ class SqliteStorage(JtiStorage):
         return await self._gets(sid) if is_storable_text(sid) else None
 
     async def get_many(self, sids: Sequence[str]) -> dict[str, JtiRecord]:
-        found = await self._find([sid for sid in dict.fromkeys(sids) if is_storable_text(sid)])
-        return {sid: _sound(record) for sid, record in found.items()}
+        wanted = [sid for sid in dict.fromkeys(sids) if is_storable_text(sid)]
+        found = await self._find(wanted)
+        return {sid: _sound(found[sid]) for sid in wanted if sid in found}
 
     async def replace(self, record: JtiRecord, expected_version: int) -> bool:
         expected = operator.index(expected_version)
@@ -113,7 +115,7 @@ class SqliteStorage(JtiStorage):
         return await self._replaces(_Write(row_of(record, expected)))
 
     async def delete(self, sid: str) -> bool:
-        return is_storable_text(sid) and await self._deletes(_Write((sid,)))
+        return is_storable_text(sid) and await self._deletes(_Write((hash_of(sid), sid)))
 
     async def delete_subject(self, subject: str, keep: str | None = None) -> int:
         if not is_storable_text(subject):
@@ -130,9 +132,10 @@ class SqliteStorage(JtiStorage):
     async def purge(self, now: float, limit: int) -> int:
         removed = 0
         while (step := min(limit - removed, BATCH)) > 0:
-            rows = await self._database.write(self._sql.purge, (now, step))
-            removed += len(rows)
-            if len(rows) < step:
+            gone = await self._database.write(self._sql.purge, (now, step, now))
+            removed += len(gone)
+            # What else was due lives on and is put off; where there is nothing to put off, nothing is due any more.
+            if len(gone) < step and not await self._database.write(self._sql.put_off, (now, BATCH, now)):
                 break
         return removed
 
@@ -141,7 +144,8 @@ class SqliteStorage(JtiStorage):
         await self._database.write(self._sql.can_write)
 
     async def _find(self, sids: Sequence[str]) -> dict[str, JtiRecord | CorruptRecord]:
-        rows = await self._database.read(self._sql.get, (to_json(sids), self.clock()))
+        """What the keys of these sids lead to: a record of another sid with the same key, too, under its own."""
+        rows = await self._database.read(self._sql.get, (to_json([hash_of(sid) for sid in sids]), self.clock()))
         return {row[0]: _judged(row) for row in rows}
 
     async def _settle(

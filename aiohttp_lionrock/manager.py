@@ -30,6 +30,7 @@ __all__ = ["SessionManager"]
 
 MAX_CANDIDATES = 4  # cookies of one name that are tried
 PURGE_BATCH = 1000
+PURGE_PATIENCE = 10  # times storage_timeout, for a batch: no request waits for it, and much may stand before it
 
 Cookies = Mapping[str, str | Sequence[str]]
 ReuseListener = Callable[[JtiEvent], Awaitable[None]]
@@ -157,7 +158,8 @@ class SessionManager:
 
     async def purge(self) -> int:
         """Removes all expired records, in small steps; returns how many. Needs a storage."""
-        storage, gate = self._records()
+        storage, _ = self._records()
+        gate = StorageGate(storage, self.config.storage_timeout * PURGE_PATIENCE)
         total = 0
         while removed := await gate(storage.purge, self._clock(), PURGE_BATCH):
             total += removed

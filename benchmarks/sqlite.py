@@ -10,7 +10,7 @@ from aiohttp_lionrock_sqlite import SqliteStorage
 from aiohttp_lionrock_sqlite.connection import connect_writer
 from aiohttp_lionrock_sqlite.settings import Settings
 from aiohttp_lionrock_sqlite.statements import Statements, row_of
-from aiohttp_lionrock_sqlite.transaction import Transaction
+from aiohttp_lionrock_sqlite.transaction import Transaction, Writes
 
 from .byhand import GET, reading, rewriting
 from .filling import TABLE, fill_by_hand, fill_sqlite
@@ -100,7 +100,6 @@ def _transacting(connection: sqlite3.Connection, count: int) -> Case:
             start, now = next(starts), time.time()
             rows = [(*row_of(each, versions[start]), now) for each in known[start : start + TASKS]]
             versions[start] += 1
-            transaction = Transaction(statements, rows)
-            assert all(connection.execute(Transaction.BEGIN, transaction).fetchall())
+            assert all(connection.execute(Transaction.BEGIN, Writes(statements, rows)).fetchall())
 
     return Case(run, lambda: run(1), unit=TASKS)

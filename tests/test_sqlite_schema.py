@@ -132,6 +132,29 @@ async def test_the_table_of_version_1_keeps_its_records(path: Path) -> None:
         assert await storage.get("sid-999") is not None
 
 
+async def test_what_an_application_keeps_beside_the_table_of_version_1_goes_on_working(path: Path) -> None:
+    run(
+        path,
+        *VERSION_1,
+        "CREATE VIEW stale AS SELECT * FROM gone",
+        "CREATE TABLE my_sessions__1 (note TEXT)",
+        "INSERT INTO my_sessions__1 VALUES ('kept')",
+        "CREATE VIEW active AS SELECT sid FROM my_sessions",
+        "CREATE TABLE users (name TEXT)",
+        "INSERT INTO users VALUES ('ann')",
+        "CREATE TRIGGER farewell AFTER DELETE ON users BEGIN DELETE FROM my_sessions WHERE subject = OLD.name; END",
+        "INSERT INTO my_sessions VALUES ('sid', 1, 2000000000000, 0, NULL, NULL, NULL, NULL, 'ann', NULL)",
+        "DROP INDEX my_sessions__expires_at",
+    )
+    async with SqliteStorage(path, table="my_sessions") as storage:
+        assert await storage.get("sid") is not None
+        with closing(sqlite3.connect(path)) as connection, connection:
+            assert connection.execute("SELECT sid FROM active").fetchall() == [("sid",)]
+            assert connection.execute("SELECT note FROM my_sessions__1").fetchall() == [("kept",)]
+            connection.execute("DELETE FROM users")
+        assert await storage.get("sid") is None
+
+
 def layout(path: Path, table: str) -> set[tuple[str, ...]]:
     """What the file holds, in the words that made it."""
     with closing(sqlite3.connect(path)) as connection:

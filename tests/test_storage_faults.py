@@ -17,6 +17,7 @@ from aiohttp_lionrock import (
     JtiRecord,
     MemoryStorage,
     Session,
+    SessionConfig,
     SessionManager,
     StorageUnavailable,
     TokenReused,
@@ -549,6 +550,22 @@ async def test_every_call_of_a_manager_is_bounded_while_the_storage_hangs(world:
         world.storage.fail(name, "hang")
         await assert_unavailable(call())
     await assert_good(world, browser)
+
+
+async def test_a_purge_may_take_longer_than_a_call_that_a_request_waits_for() -> None:
+    class Slow(MemoryStorage):
+        async def purge(self, now: float, limit: int) -> int:
+            await asyncio.sleep(3 * TIMEOUT)
+            return await super().purge(now, limit)
+
+    async with (
+        Slow() as storage,
+        SessionManager(
+            SessionConfig(secret="a secret for this test, 32 bytes or more", storage_timeout=TIMEOUT), storage
+        ) as manager,
+    ):
+        await storage.insert(JtiRecord("sid", version=1, expires_at=1, created_at=0))
+        assert await manager.purge() == 1
 
 
 async def test_opening_a_storage_that_hangs_is_bounded(world: World) -> None:

@@ -13,8 +13,8 @@ from aiohttp_lionrock.errors import StorageUnavailable
 
 from .connection import DRIVER_ERRORS, connect_reader, unavailable
 from .settings import Settings
-from .statements import Row, Statement
-from .transaction import Transaction, Verdict
+from .statements import Row
+from .transaction import Transaction
 
 __all__ = ["Database"]
 
@@ -61,20 +61,17 @@ class Database:
         """Runs one statement; it is committed when this returns."""
         return cast(list[Row], await self._run(self._writer, sql, parameters))
 
-    async def write_all(
-        self, statements: Sequence[Statement], rows: Sequence[Sequence[object]]
-    ) -> list[bool | StorageUnavailable]:
-        """Runs a `Transaction`; gives its verdicts, in the order of the rows, when it is committed."""
-        transaction: Any = Transaction(statements, rows)
-        verdicts: Sequence[Verdict] = await self._run(self._writer, Transaction.BEGIN, transaction)
-        return [verdict if isinstance(verdict, bool) else self._unavailable(verdict) for verdict in verdicts]
+    async def transact(self, transaction: Transaction) -> list[Any]:
+        """Gives the results of a transaction when it is committed."""
+        return cast(list[Any], await self._run(self._writer, Transaction.BEGIN, transaction))
 
-    def _unavailable(self, cause: Exception) -> StorageUnavailable:
+    def unavailable(self, cause: Exception) -> StorageUnavailable:
+        """What an error of the driver's means here."""
         failure = unavailable(self._path, cause)
         failure.__cause__ = cause
         return failure
 
-    async def _run(self, connection: aiosqlite.Connection, sql: str, parameters: Sequence[object]) -> Any:
+    async def _run(self, connection: aiosqlite.Connection, sql: str, parameters: Any) -> Any:
         try:
             return await connection.execute_fetchall(sql, parameters)
         except DRIVER_ERRORS as exc:

@@ -10,7 +10,7 @@ time that is never later than ``expires_at``, and stays where it is while the ex
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
+from hashlib import sha256
 
 from aiohttp_lionrock.errors import ConfigError
 
@@ -41,8 +41,7 @@ CREATE TABLE IF NOT EXISTS {VERSIONS_TABLE} (
 ) STRICT, WITHOUT ROWID
 """
 
-_CREATE = (
-    """
+_CREATE_TABLE = """
     CREATE TABLE "{table}" (
         sid_hash INTEGER PRIMARY KEY,
         sid TEXT NOT NULL,
@@ -57,37 +56,39 @@ _CREATE = (
         metadata TEXT,
         due_at INTEGER NOT NULL
     ) STRICT
-    """,
+"""
+
+_CREATE_INDEXES = (
     'CREATE INDEX "{table}__subject" ON "{table}" (subject, created_at DESC) WHERE subject IS NOT NULL',
     'CREATE INDEX "{table}__due_at" ON "{table}" (due_at)',
 )
 
-# Statements that lift a table of the version named to the next one. Where two sids share a key (see `hash_of`), one of
-# the sessions ends.
+# Statements that lift a table of the version named to the next one. A table is not renamed for that: the views and
+# triggers of an application would go on naming the old one. Where two sids share a key, one of the sessions ends.
 MIGRATIONS: Mapping[int, Sequence[str]] = {
     1: (
-        'DROP INDEX "{table}__subject"',
-        'DROP INDEX "{table}__expires_at"',
-        'ALTER TABLE "{table}" RENAME TO "{table}__1"',
-        *_CREATE,
+        'CREATE TEMP TABLE "{table}__1" AS SELECT * FROM "{table}"',
+        'DROP TABLE "{table}"',
+        _CREATE_TABLE,
         """
         INSERT OR IGNORE INTO "{table}"
         SELECT lionrock_hash(sid), sid, version, expires_at, created_at, access_jti, refresh_jti, previous_jti,
             rotated_at, subject, metadata, expires_at
-        FROM "{table}__1" ORDER BY 1
+        FROM temp."{table}__1" ORDER BY 1
         """,
-        'DROP TABLE "{table}__1"',
+        *_CREATE_INDEXES,
+        'DROP TABLE temp."{table}__1"',
     )
 }
 
 
 def hash_of(sid: str) -> int:
-    """The key of a record: 64 bits of BLAKE2b, as a signed number.
+    """The key of a record: the first 64 bits of its sid's SHA-256, as a signed number.
 
     Sids are random, so that among ten million records about one insertion in two trillion finds its key taken by
     another sid. It is refused as a duplicate, and the next sid will do. The sid is compared wherever a key is found.
     """
-    return int.from_bytes(blake2b(sid.encode(), digest_size=8).digest(), "big", signed=True)
+    return int.from_bytes(sha256(sid.encode()).digest()[:8], "big", signed=True)
 
 
 def prepare(connection: sqlite3.Connection, table: str) -> None:
@@ -103,7 +104,7 @@ def prepare(connection: sqlite3.Connection, table: str) -> None:
                 " upgrade aiohttp-lionrock-sqlite"
             )
         if not _columns(connection, table):
-            _run(connection, table, _CREATE)
+            _run(connection, table, [_CREATE_TABLE, *_CREATE_INDEXES])
         elif version is None:
             raise ConfigError(f"the SQLite table {table!r} is not one of ours: name another with table=")
         else:

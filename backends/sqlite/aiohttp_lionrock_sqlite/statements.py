@@ -90,8 +90,8 @@ class Statements:
             f'SELECT {columns} FROM "{table}" WHERE subject = ? AND expires_at > ? ORDER BY created_at DESC, sid'
         )
         due = f'sid_hash IN (SELECT sid_hash FROM "{table}" WHERE due_at <= ? ORDER BY due_at LIMIT ?)'
-        self.purge = f'DELETE FROM "{table}" WHERE {due} AND expires_at <= ? RETURNING 1'
-        self.put_off = f'UPDATE "{table}" SET due_at = expires_at WHERE {due} AND expires_at > ? RETURNING 1'
+        self.purge = f'DELETE FROM "{table}" WHERE {due} AND expires_at <= ?'
+        self.put_off = f'UPDATE "{table}" SET due_at = expires_at WHERE {due} AND expires_at > ?'
         self.can_read = f'SELECT 1 FROM "{table}" LIMIT 1'
         self.can_write = f"DELETE FROM \"{table}\" WHERE sid_hash = 0 AND sid = ''"
 

@@ -17,6 +17,7 @@ from .database import Database
 from .schema import hash_of
 from .settings import Settings
 from .statements import Row, Statement, Statements, record_of, row_of, to_json
+from .transaction import PurgeStep, Writes
 
 __all__ = ["SqliteStorage"]
 
@@ -132,10 +133,9 @@ class SqliteStorage(JtiStorage):
     async def purge(self, now: float, limit: int) -> int:
         removed = 0
         while (step := min(limit - removed, BATCH)) > 0:
-            gone = await self._database.write(self._sql.purge, (now, step, now))
-            removed += len(gone)
-            # What else was due lives on and is put off; where there is nothing to put off, nothing is due any more.
-            if len(gone) < step and not await self._database.write(self._sql.put_off, (now, BATCH, now)):
+            gone, put_off = await self._database.transact(PurgeStep(self._sql, now, step, BATCH))
+            removed += gone
+            if not gone and not put_off:
                 break
         return removed
 
@@ -153,8 +153,11 @@ class SqliteStorage(JtiStorage):
     ) -> dict[_Write, bool | Exception]:
         """Runs the writes of one kind and moment, one after the other, in one transaction."""
         now = self.clock()
-        verdicts = await self._database.write_all(statements, [(*write.row, now) for write in writes])
-        return dict[_Write, bool | Exception](zip(writes, verdicts, strict=True))
+        verdicts = await self._database.transact(Writes(statements, [(*write.row, now) for write in writes]))
+        return {
+            write: verdict if isinstance(verdict, bool) else self._database.unavailable(verdict)
+            for write, verdict in zip(writes, verdicts, strict=True)
+        }
 
 
 async def _close(opening: asyncio.Task[Database]) -> None:

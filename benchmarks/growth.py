@@ -35,7 +35,8 @@ FEW = 1000
 PAUSE = 0.001  # seconds between the look-ups whose times are looked at
 WINDOW = 1.0  # seconds of look-ups that make one 99th percentile
 EXPIRED = 1_000_000_000
-WRITE_SLICES = 4
+READING = (12, 0.02)  # slices in a round, and the seconds of each
+WRITING = {"sqlite": (4, 2 * MERGED), "mongodb": (12, 0.05)}
 
 
 async def measure_sqlite_growth(folder: Path, many: int, purged: int, rounds: int) -> Findings:
@@ -61,8 +62,8 @@ async def _compare_floor(findings: Findings, folder: Path, many: int, rounds: in
         fill_by_hand(path, count)
         connections[count] = sqlite3.connect(path, isolation_level=None)
     for what, make, unit, slices, seconds in (
-        ("point read", reading, 1, 10, 0.02),
-        ("50 compare-and-sets in a transaction", rewriting, TASKS, WRITE_SLICES, 2 * MERGED),
+        ("point read", reading, 1, *READING),
+        ("compare-and-set", rewriting, TASKS, *WRITING["sqlite"]),
     ):
         cases = {str(count): make(connection, count) for count, connection in connections.items()}
         for case in cases.values():
@@ -90,9 +91,9 @@ async def measure_mongodb_growth(url: str, many: int, rounds: int) -> Findings:
 
 async def _compare(findings: Findings, name: str, few: JtiStorage, much: JtiStorage, many: int, rounds: int) -> None:
     kinds: dict[str, tuple[Callable[[JtiStorage, int], Coroutine[Any, Any, Case]], int, float]] = {
-        "get": (getting, 12, 0.02),
-        "replace": (replacing, WRITE_SLICES, 2 * MERGED),
-        "replace, expiry moved": (partial(replacing, moves=True), WRITE_SLICES, 2 * MERGED),
+        "get": (getting, *READING),
+        "replace": (replacing, *WRITING[name]),
+        "replace, expiry moved": (partial(replacing, moves=True), *WRITING[name]),
     }
     for what, (make, slices, seconds) in kinds.items():
         cases = {f"{FEW} records": await make(few, FEW), f"{many} records": await make(much, many)}

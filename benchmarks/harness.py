@@ -113,9 +113,9 @@ async def measure(cases: Mapping[str, Case], rounds: int, *, slices: int = 10, s
 
 
 async def calibrated(case: Case, seconds: float) -> int:
-    """The n for which ``run(n)`` takes about so long."""
+    """The n for which ``run(n)`` takes about so long, where nothing holds it up."""
     count = 1
-    while (took := await _time(case, count) * count * case.unit) < seconds / 4:
+    while (took := min([await _time(case, count) for _ in range(3)]) * count * case.unit) < seconds / 4:
         count *= 2
     return max(1, round(count * seconds / took))
 

@@ -38,10 +38,18 @@ _ALL = (
     Target("requests.write", 0.35, "added for a write, 64 visitors in turn / added by aiohttp-session, encrypted"),
     Target("network.read", 1.6, "reads a second, 64 connections / aiohttp-session, encrypted", at_least=True),
     Target("network.write", 1.8, "writes a second, 64 connections / aiohttp-session, encrypted", at_least=True),
-    Target("sqlite.get", 2.0, "get, 50 tasks / a point read in the thread that asks"),
+    Target("sqlite.get", 2.0, "get, 50 tasks / a point read from a table by hand, in the thread that asks"),
     Target("sqlite.get_alone", 2.0, "get, 1 task / a point read through one thread hop: a second hop would make it 2"),
-    Target("sqlite.replace_normal", 1.5, "replace, 50 tasks, synchronous=NORMAL / 50 a transaction in one thread"),
-    Target("sqlite.replace_full", 1.5, "replace, 50 tasks, synchronous=FULL / 50 a transaction in one thread"),
+    Target(
+        "sqlite.replace_normal",
+        1.5,
+        "replace, 50 tasks, synchronous=NORMAL / 50 a transaction in a table by hand, in the thread that asks",
+    ),
+    Target(
+        "sqlite.replace_full",
+        1.5,
+        "replace, 50 tasks, synchronous=FULL / 50 a transaction in a table by hand, in the thread that asks",
+    ),
     Target("mongodb.get", 0.15, "get, 50 tasks / Motor find_one each"),
     Target("mongodb.replace", 1.15, "replace, 50 tasks / Motor replace_one with the same write concern"),
     Target(

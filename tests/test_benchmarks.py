@@ -68,7 +68,7 @@ async def test_every_case_is_checked_in_every_round_and_timed_by_its_best_slice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now, checks = 0.0, []
-    cost = iter([10.0, *(4.0, 2.0, 3.0), *(8.0, 9.0, 6.0)])  # to see how long it takes, then two rounds
+    cost = iter([*(10.0, 10.0, 10.0), *(4.0, 2.0, 3.0), *(8.0, 9.0, 6.0)])  # to see how long it takes, then two rounds
 
     def run(count: int) -> None:
         nonlocal now
@@ -83,6 +83,18 @@ async def test_every_case_is_checked_in_every_round_and_timed_by_its_best_slice(
     timings = await harness.measure(cases, 2, slices=3, seconds=0.001)
     assert timings == {"plain": [1.0, 3.0], "async": [7.0, 7.0]}
     assert checks == ["plain", "plain"]
+
+
+async def test_a_slice_is_not_shorter_where_the_first_run_was_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    held_up = iter([50.0])
+
+    def run(count: int) -> None:
+        nonlocal now
+        now += count + next(held_up, 0.0)
+
+    monkeypatch.setattr(harness.time, "perf_counter", lambda: now)
+    assert await harness.calibrated(Case(run, lambda: None), 20.0) == 20
 
 
 async def test_a_case_that_does_not_do_its_work_ends_the_measuring() -> None:

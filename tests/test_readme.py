@@ -431,7 +431,8 @@ def test_the_figures_of_speed_are_those_of_the_results_beside_the_chart() -> Non
         *(median[f"network.{name}"] for name in ("read", "write", "mongodb")),
         *(median["sqlite.get"], median["sqlite.replace_full"], median["mongodb.get"], median["startup.time"]),
     ]
-    below = [median[f"growth.{name}"] for name in ("sqlite_get", "sqlite_replace", "purge")]
+    by_hand = [facts["growth of a table by hand, in-thread", name] for name in ("point read", "compare-and-set")]
+    below = [median["growth.sqlite_get"], median["growth.sqlite_replace"], *by_hand, median["growth.purge"]]
     text = section("Speed")
     assert re.findall(r"(?<![\d.])\d+\.\d\d(?![\d.])", text) == [f"{value:.2f}" for value in in_table]
     assert re.findall(r"(?<![\d.])\d+\.\d(?![\d.])", text) == [f"{value:.1f}" for value in below]

@@ -22,7 +22,7 @@ from aiohttp_lionrock.errors import StorageUnavailable
 from aiohttp_lionrock.storage import JtiRecord
 
 PATIENCE = 20  # seconds; far more than any of these processes needs
-ROUNDS = 200
+ROUNDS = 2000  # versions: enough for a process that is late to take part
 
 
 def record(sid: str = "sid", **fields: Any) -> JtiRecord:

@@ -98,7 +98,7 @@ BENCH_READY := $(VENV)/.bench-ready
 bench: ## measure all that is promised, beside the peers, in about 8 minutes
 	@$(MAKE) --no-print-directory bench-run VENV=.venv-bench
 
-bench-quick: ## the same in a minute and a half; fails where a target is missed by more than half
+bench-quick: ## the same in two and a half minutes; fails where a target is missed by more than half
 	@$(MAKE) --no-print-directory bench-run VENV=.venv-bench BENCH=--quick
 
 bench-run: $(BENCH_READY)

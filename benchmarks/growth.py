@@ -21,7 +21,7 @@ from aiohttp_lionrock.storage import JtiStorage
 
 from .byhand import reading, rewriting
 from .filling import fill_by_hand, fill_mongodb, fill_sqlite
-from .harness import Case, Findings, Spread, measure, ratios, settled
+from .harness import Case, Findings, Spread, Timings, measure, ratios, settled
 from .lab import ROOT
 from .mongodb import opened
 from .records import POOL, TASKS, getting, record, replacing
@@ -61,14 +61,12 @@ async def _compare_floor(findings: Findings, folder: Path, many: int, rounds: in
         path = folder / f"floor-{count}.db"
         fill_by_hand(path, count)
         connections[count] = sqlite3.connect(path, isolation_level=None)
-    for what, make, unit, slices, seconds in (
-        ("point read", reading, 1, *READING),
-        ("compare-and-set", rewriting, TASKS, *WRITING["sqlite"]),
+    for what, make, (slices, seconds) in (
+        ("point read", reading, READING),
+        ("compare-and-set", rewriting, WRITING["sqlite"]),
     ):
         cases = {str(count): make(connection, count) for count, connection in connections.items()}
-        for case in cases.values():
-            await settled(case.run(POOL // unit))
-        timings = await measure(cases, rounds, slices=slices, seconds=seconds)
+        timings = await _measure_warm(cases, rounds, slices, seconds)
         grown = Spread.of(ratios(timings, *reversed(cases)))
         findings.fact("growth of a table by hand, in-thread", what, grown.median, "x")
     for connection in connections.values():
@@ -97,15 +95,20 @@ async def _compare(findings: Findings, name: str, few: JtiStorage, much: JtiStor
     }
     for what, (make, slices, seconds) in kinds.items():
         cases = {f"{FEW} records": await make(few, FEW), f"{many} records": await make(much, many)}
-        for case in cases.values():  # once over all of them: a page's first change since the filling takes longer
-            await settled(case.run(POOL // case.unit))
-        timings = await measure(cases, rounds, slices=slices, seconds=seconds)
+        timings = await _measure_warm(cases, rounds, slices, seconds)
         grown = ratios(timings, f"{many} records", f"{FEW} records")
         if f"growth.{name}_{what}" in TARGETS:
             findings.ratio(f"growth.{name}_{what}", grown)
         else:
             findings.fact(f"growth, {name} {what}", "grown", Spread.of(grown).median, "x")
         findings.micros(f"growth, {name} {what}", timings)
+
+
+async def _measure_warm(cases: dict[str, Case], rounds: int, slices: int, seconds: float) -> Timings:
+    """Once over all records first: a page's first change since the filling takes longer."""
+    for case in cases.values():
+        await settled(case.run(POOL // case.unit))
+    return await measure(cases, rounds, slices=slices, seconds=seconds)
 
 
 def _measure_memory(findings: Findings, urls: dict[int, str], rounds: int) -> None:

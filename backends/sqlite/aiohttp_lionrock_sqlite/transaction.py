@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from .statements import Statement, Statements
 
-__all__ = ["PurgeStep", "Transaction", "Verdict", "Writes"]
+__all__ = ["PurgeStep", "Transaction", "Writes"]
 
 Verdict = bool | sqlite3.Error
 

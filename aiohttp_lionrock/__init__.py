@@ -1,7 +1,5 @@
 """Sessions for aiohttp: a signed JWT in a cookie, access and refresh tokens, and revocation that holds."""
 
-from .config import AccessTokenConfig, CookieConfig, JtiConfig, JtiEvent, RefreshTokenConfig, SessionConfig
-from .cookies import CookieChange, CookieOptions
 from .errors import (
     ConfigError,
     CorruptRecord,
@@ -20,16 +18,19 @@ from .errors import (
     TokenMalformed,
     TokenReused,
     TokenRevoked,
+    TokenSuperseded,
     TokenTooLarge,
     UnknownBackend,
 )
-from .keys import KeyRing
-from .manager import SessionManager
-from .memory import MemoryStorage
-from .registry import open_storage
-from .session import Session
-from .storage import JtiRecord, JtiStorage
-from .tokens import TokenCodec
+from .sessions.manager import SessionManager
+from .sessions.session import Session
+from .settings.config import AccessTokenConfig, CookieConfig, JtiConfig, JtiEvent, RefreshTokenConfig, SessionConfig
+from .settings.cookies import CookieChange, CookieOptions
+from .storage.contract import JtiRecord, JtiStorage
+from .storage.memory import MemoryStorage
+from .storage.registry import open_storage
+from .tokens.codec import TokenCodec
+from .tokens.keys import KeyRing
 from .web import get_session, new_session, response_signal, session_middleware, setup
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "TokenMalformed",
     "TokenReused",
     "TokenRevoked",
+    "TokenSuperseded",
     "TokenTooLarge",
     "UnknownBackend",
     "get_session",

@@ -10,6 +10,7 @@ LionRockError
 │   ├── TokenExpired             ``exp`` has passed
 │   ├── TokenClaimError          a claim is missing, of the wrong type, or not ours
 │   └── TokenRevoked             the session was ended
+│       ├── TokenSuperseded      the session was renewed a moment ago: the browser has newer cookies
 │       └── TokenReused          a rotated refresh token came back: a replay
 ├── SessionDataError             what the handler stored cannot be kept; names the key
 │   ├── ReservedName             the name belongs to the token, not to the application
@@ -41,6 +42,7 @@ __all__ = [
     "TokenMalformed",
     "TokenReused",
     "TokenRevoked",
+    "TokenSuperseded",
     "TokenTooLarge",
     "UnknownBackend",
 ]
@@ -110,6 +112,12 @@ class TokenRevoked(TokenError):
     code = "JWT_JTI_REVOKED"
 
 
+class TokenSuperseded(TokenRevoked):
+    """The session goes on under another sid, or under a newer refresh token; its cookies are in the browser by now."""
+
+    code = "JWT_SUPERSEDED"
+
+
 class TokenReused(TokenRevoked):
     """A refresh token that was rotated away came back (RFC 9700, section 4.14.2)."""
 
@@ -145,7 +153,15 @@ class DuplicateRecord(StorageError):
 
 
 class StorageUnavailable(StorageError):
-    """The storage could not answer in time; raised ``from`` the driver's own error."""
+    """The storage could not answer in time; raised ``from`` the driver's own error.
+
+    ``maybe_done`` is False where the call certainly changed nothing (a refused connection, a storage that is not
+    open): there is nothing to repair then.
+    """
+
+    def __init__(self, message: str = "the storage cannot answer", *, maybe_done: bool = True) -> None:
+        self.maybe_done = maybe_done
+        super().__init__(message)
 
 
 class CorruptRecord(StorageUnavailable):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 from .errors import ConfigError
-from .storage import is_storable_text
+from .jsontext import is_storable_text
 
 __all__ = ["LONGEST", "Faults", "is_number", "shown"]
 

@@ -7,9 +7,18 @@ refused: duplicate names, NaN, numbers beyond a float, lone surrogates, depth be
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
-__all__ = ["JSON", "MAX_DEPTH", "SCALARS", "decode_object", "encode", "explain_unstorable", "is_flat"]
+__all__ = [
+    "JSON",
+    "MAX_DEPTH",
+    "SCALARS",
+    "decode_object",
+    "encode",
+    "explain_unstorable",
+    "is_flat",
+    "is_storable_text",
+]
 
 JSON = str | int | float | bool | None | list[Any] | dict[str, Any]
 
@@ -161,3 +170,10 @@ def _has_digits(number: int) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_storable_text(value: object) -> TypeGuard[str]:
+    """Whether every backend can keep this text unchanged: a ``str`` without NUL and lone surrogates."""
+    if not isinstance(value, str) or "\x00" in value:
+        return False
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)

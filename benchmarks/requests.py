@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from aiohttp_lionrock.tokencache import MAX_TOKENS
+from aiohttp_lionrock.tokens.cache import MAX_TOKENS
 
 from . import apps
 from .harness import Case, Findings, Spread, Timings, added, measure

@@ -8,8 +8,8 @@ from aiohttp import web
 from aiohttp_lionrock_mongodb import MongoStorage
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from aiohttp_lionrock.memory import MemoryStorage
 from aiohttp_lionrock.storage import Clock, Coalescer, JtiRecord
+from aiohttp_lionrock.storage.memory import MemoryStorage
 
 from .samples import DATA
 

@@ -14,8 +14,8 @@ from joserfc import jwt as jose
 from joserfc.jwk import OctKey
 
 from aiohttp_lionrock import SessionConfig, TokenError
-from aiohttp_lionrock.keys import KeyRing
-from aiohttp_lionrock.tokens import TokenCodec
+from aiohttp_lionrock.tokens.codec import TokenCodec
+from aiohttp_lionrock.tokens.keys import KeyRing
 
 from .harness import Case, Findings, Timings, measure, per_call, ratios
 from .samples import SECRET, token_claims

@@ -192,7 +192,8 @@ def test_the_layers_below_the_adapter_load_without_aiohttp() -> None:
     script = (
         "import sys, types; sys.modules['aiohttp'] = None; package = types.ModuleType('aiohttp_lionrock');"
         f"package.__path__ = [{str(CORE)!r}]; sys.modules['aiohttp_lionrock'] = package;"
-        "import aiohttp_lionrock.manager, aiohttp_lionrock.memory, aiohttp_lionrock.testing; print('loaded')"
+        "import aiohttp_lionrock.sessions.manager, aiohttp_lionrock.storage.memory, aiohttp_lionrock.testing;"
+        "print('loaded')"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert ran.stdout.strip() == "loaded", ran.stderr

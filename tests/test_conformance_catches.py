@@ -13,8 +13,8 @@ from typing import Self
 import pytest
 
 from aiohttp_lionrock.errors import DuplicateRecord, StorageUnavailable
-from aiohttp_lionrock.memory import MemoryStorage
 from aiohttp_lionrock.storage import Clock, JtiRecord, JtiStorage
+from aiohttp_lionrock.storage.memory import MemoryStorage
 from aiohttp_lionrock.testing import SharedStorageConformance, StorageConformance
 
 
@@ -701,7 +701,7 @@ def test_an_honest_shared_backend_passes_the_whole_suite() -> None:
 
 
 BACKEND_TESTS = """
-from aiohttp_lionrock.memory import MemoryStorage
+from aiohttp_lionrock.storage.memory import MemoryStorage
 from aiohttp_lionrock.testing import SharedStorageConformance, StorageConformance
 
 class MemoryTests(StorageConformance):

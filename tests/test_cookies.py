@@ -27,7 +27,7 @@ from aiohttp_lionrock import (
     get_session,
     setup,
 )
-from aiohttp_lionrock.cookies import read_cookies
+from aiohttp_lionrock.settings.cookies import read_cookies
 
 NOW = 1_800_000_000
 SECRET = "correct horse battery staple, and then some"

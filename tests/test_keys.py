@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from aiohttp_lionrock import ConfigError, KeyRing, SessionConfig, SessionManager
-from aiohttp_lionrock.keys import MAX_TENANTS
+from aiohttp_lionrock.tokens.keys import MAX_TENANTS
 
 NOW = 1_800_000_000
 NAME = "lionrock-session"

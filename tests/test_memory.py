@@ -6,8 +6,8 @@ import time
 import pytest
 
 from aiohttp_lionrock.errors import ConfigError
-from aiohttp_lionrock.memory import MemoryStorage
 from aiohttp_lionrock.storage import Clock, JtiRecord, JtiStorage
+from aiohttp_lionrock.storage.memory import MemoryStorage
 from aiohttp_lionrock.testing import FakeClock, StorageConformance
 
 

@@ -35,7 +35,7 @@ from aiohttp_lionrock import (
     session_middleware,
     setup,
 )
-from aiohttp_lionrock.session import RESERVED
+from aiohttp_lionrock.sessions.session import RESERVED
 from aiohttp_lionrock.testing import FakeClock
 
 ROOT = Path(__file__).parent.parent

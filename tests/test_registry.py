@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from aiohttp_lionrock.errors import ConfigError, UnknownBackend
-from aiohttp_lionrock.memory import MemoryStorage
-from aiohttp_lionrock.registry import open_storage
 from aiohttp_lionrock.storage import JtiStorage
+from aiohttp_lionrock.storage.memory import MemoryStorage
+from aiohttp_lionrock.storage.registry import open_storage
 
 BACKEND = """
-from aiohttp_lionrock.memory import MemoryStorage
+from aiohttp_lionrock.storage.memory import MemoryStorage
 
 class Storage(MemoryStorage):
     @classmethod
@@ -92,7 +92,7 @@ def test_only_the_backend_asked_for_is_loaded(site: Site) -> None:
 def test_opening_memory_loads_no_other_backend_no_driver_and_no_test_helpers() -> None:
     code = """
 import sys
-from aiohttp_lionrock.registry import open_storage
+from aiohttp_lionrock.storage.registry import open_storage
 open_storage("memory://")
 unwanted = {"aiohttp_lionrock.testing", "aiohttp_lionrock_sqlite", "aiosqlite", "aiohttp_lionrock_mongodb", "motor"}
 print(sorted(unwanted & set(sys.modules)))

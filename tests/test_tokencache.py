@@ -24,7 +24,7 @@ from aiohttp_lionrock import (
 )
 from aiohttp_lionrock import tokencache as module
 from aiohttp_lionrock.testing import FakeClock
-from aiohttp_lionrock.tokencache import TokenCache
+from aiohttp_lionrock.tokens.cache import TokenCache
 
 NOW = 1_800_000_000
 SECRET = "correct horse battery staple, thrice over"

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from .errors import ConfigError, UnknownBackend
-from .storage import JtiStorage
+from ..errors import ConfigError, UnknownBackend
+from .contract import JtiStorage
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -6,13 +6,13 @@ It makes them under the `Grant` that whoever answers for their ids gives it.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .config import SessionConfig, TokenPolicy
-from .errors import SessionTooLarge
-from .jsontext import encode
-from .keys import KeyRing
+from ..errors import SessionTooLarge
+from ..jsontext import encode
+from ..settings.config import SessionConfig, TokenPolicy
+from ..storage.contract import JtiRecord
+from ..tokens.cache import TokenCache
+from ..tokens.keys import KeyRing
 from .session import Session
-from .storage import JtiRecord
-from .tokencache import TokenCache
 
 __all__ = ["Grant", "Issued", "Origin", "TokenMint", "Write"]
 

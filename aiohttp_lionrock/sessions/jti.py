@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
-from .config import JtiConfig, JtiEvent, SessionConfig, TokenPolicy
-from .errors import ConfigError, LionRockError, StorageUnavailable, TokenClaimError, TokenRevoked
-from .log import logger
+from ..errors import ConfigError, LionRockError, StorageUnavailable, TokenClaimError, TokenRevoked
+from ..jsontext import is_storable_text
+from ..log import logger
+from ..settings.config import JtiConfig, JtiEvent, SessionConfig, TokenPolicy
+from ..tokens.codec import MAX_ID
 from .mint import Grant, Issued, Origin, Write
 from .session import Session
-from .storage import is_storable_text
-from .tokens import MAX_ID
 
 __all__ = ["CallbackJti", "JtiAuthority", "Stateless", "new_jti", "presented_jti"]
 

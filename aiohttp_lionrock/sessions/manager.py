@@ -11,20 +11,20 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from .config import JtiEvent, SessionConfig, TokenPolicy
-from .cookies import CookieChange
-from .errors import ConfigError, TokenClaimError, TokenError, TokenExpired, TokenReused, TokenRevoked
+from ..errors import ConfigError, TokenClaimError, TokenError, TokenExpired, TokenReused, TokenRevoked
+from ..log import logger
+from ..settings.config import JtiEvent, SessionConfig, TokenPolicy
+from ..settings.cookies import CookieChange
+from ..storage.contract import Clock, JtiRecord, JtiStorage
+from ..storage.registry import open_storage
+from ..tokens.cache import TokenCache
+from ..tokens.codec import TokenCodec, read_time
+from ..tokens.keys import KeyRings
 from .gate import StorageGate
 from .jti import CallbackJti, JtiAuthority, Stateless
-from .keys import KeyRings
-from .log import logger
 from .mint import Issued, Origin, TokenMint, Write
 from .records import RecordJti
-from .registry import open_storage
 from .session import Session, subject_text
-from .storage import Clock, JtiRecord, JtiStorage
-from .tokencache import TokenCache
-from .tokens import TokenCodec, read_time
 
 __all__ = ["SessionManager"]
 
@@ -161,7 +161,7 @@ class SessionManager:
         storage, _ = self._records()
         gate = StorageGate(storage, self.config.storage_timeout * PURGE_PATIENCE)
         total = 0
-        while removed := await gate(storage.purge, self._clock(), PURGE_BATCH):
+        while removed := await gate(storage.purge, PURGE_BATCH):
             total += removed
         return total
 

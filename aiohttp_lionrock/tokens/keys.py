@@ -7,8 +7,8 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
-from .config import ALGORITHMS, SessionConfig
-from .errors import ConfigError
+from ..errors import ConfigError
+from ..settings.config import ALGORITHMS, SessionConfig
 
 if TYPE_CHECKING:
     from jwt.algorithms import HMACAlgorithm

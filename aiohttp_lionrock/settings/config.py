@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from ..errors import ConfigError
+from ..faults import LONGEST, Faults, is_number, shown
+from ..jsontext import is_storable_text
+from ..storage.contract import JtiStorage
 from .cookies import CookieConfig, CookieOptions, resolve_cookie
-from .errors import ConfigError
-from .faults import LONGEST, Faults, is_number, shown
-from .storage import JtiStorage, is_storable_text
 
 if TYPE_CHECKING:
-    from .session import Session
+    from ..sessions.session import Session
 
 __all__ = [
     "AccessTokenConfig",

@@ -9,11 +9,10 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 from typing import Any
 
-from .config import SessionConfig, TokenPolicy
-from .errors import TokenClaimError, TokenExpired, TokenForged, TokenMalformed, TokenTooLarge
-from .jsontext import decode_object, encode
+from ..errors import TokenClaimError, TokenExpired, TokenForged, TokenMalformed, TokenTooLarge
+from ..jsontext import decode_object, encode, is_storable_text
+from ..settings.config import SessionConfig, TokenPolicy
 from .keys import KeyRing, hmac_algorithm
-from .storage import is_storable_text
 
 __all__ = ["MAX_ID", "TokenCodec", "read_time"]
 

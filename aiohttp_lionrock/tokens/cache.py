@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .config import TokenPolicy
-from .jsontext import encode, is_flat
+from ..jsontext import encode, is_flat
+from ..settings.config import TokenPolicy
+from .codec import TokenCodec
 from .keys import KeyRing
-from .tokens import TokenCodec
 
 __all__ = ["TokenCache"]
 

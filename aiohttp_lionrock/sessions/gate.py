@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 
-from .errors import StorageUnavailable
-from .storage import JtiStorage
+from ..errors import StorageUnavailable
+from ..storage.contract import JtiStorage
 
 __all__ = ["StorageGate"]
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from .faults import Faults, shown
+from ..faults import Faults, shown
 
 __all__ = ["CookieChange", "CookieConfig", "CookieOptions", "read_cookies", "resolve_cookie"]
 

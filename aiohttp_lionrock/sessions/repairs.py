@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from .errors import StorageError
-from .log import logger
+from ..errors import StorageError
+from ..log import logger
 
 __all__ = ["Repairs"]
 

@@ -15,13 +15,13 @@ from typing import Any
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from .config import SessionConfig
-from .cookies import CookieChange, read_cookies
-from .errors import ConfigError, StorageUnavailable
-from .log import logger
-from .manager import SessionManager
-from .session import Session
-from .storage import Clock, JtiStorage
+from ..errors import ConfigError, StorageUnavailable
+from ..log import logger
+from ..sessions.manager import SessionManager
+from ..sessions.session import Session
+from ..settings.config import SessionConfig
+from ..settings.cookies import CookieChange, read_cookies
+from ..storage.contract import Clock, JtiStorage
 
 __all__ = ["get_session", "new_session", "response_signal", "session_middleware", "setup"]
 

@@ -5,9 +5,8 @@ from types import MappingProxyType
 from typing import Any, Self
 from uuid import uuid4
 
-from .errors import ReservedName, SessionDataError, SessionSealed, TokenError
-from .jsontext import JSON, SCALARS, encode, explain_unstorable, is_flat
-from .storage import is_storable_text
+from ..errors import ReservedName, SessionDataError, SessionSealed, TokenError
+from ..jsontext import JSON, SCALARS, encode, explain_unstorable, is_flat, is_storable_text
 
 __all__ = ["CREATOR", "RESERVED", "Session", "subject_text"]
 

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from .errors import DuplicateRecord, StorageUnavailable
-from .storage import Clock, JtiRecord, JtiStorage
+from ..errors import DuplicateRecord, StorageUnavailable
+from ..storage.contract import Clock, JtiRecord, JtiStorage
 
 __all__ = ["FakeClock", "SharedStorageConformance", "StorageConformance"]
 

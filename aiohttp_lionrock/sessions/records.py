@@ -9,14 +9,15 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from .config import JtiConfig, SessionConfig, TokenPolicy
-from .errors import DuplicateRecord, SessionDataError, StorageUnavailable, TokenExpired, TokenReused, TokenRevoked
+from ..errors import DuplicateRecord, SessionDataError, StorageUnavailable, TokenExpired, TokenReused, TokenRevoked
+from ..jsontext import is_storable_text
+from ..settings.config import JtiConfig, SessionConfig, TokenPolicy
+from ..storage.contract import MAX_METADATA_BYTES, MAX_TEXT, JtiRecord
 from .gate import StorageGate
 from .jti import JtiAuthority, new_jti, presented_jti
 from .mint import Grant, Issued, Origin, Write
 from .repairs import Repairs
 from .session import Session
-from .storage import MAX_METADATA_BYTES, MAX_TEXT, JtiRecord, is_storable_text
 
 __all__ = ["RecordJti"]
 
@@ -73,7 +74,7 @@ class RecordJti(JtiAuthority):
         self._repairs.open()
 
     async def end(self, sid: str) -> bool:
-        return await self._revoking(self._gate(self._storage.delete, sid))
+        return await self._revoking(self._gate(self._storage.delete, sid)) is not None
 
     async def end_subject(self, subject: str, keep: str | None) -> int:
         return await self._revoking(self._gate(self._storage.delete_subject, subject, keep))
@@ -200,7 +201,7 @@ class RecordJti(JtiAuthority):
 
     async def _undo_start(self, sid: str, attempt: int) -> bool:
         # A record that is not there may still be on its way, so one look is not enough.
-        return await self._gate(self._storage.delete, sid) or attempt >= UNDO_ATTEMPTS
+        return await self._gate(self._storage.delete, sid) is not None or attempt >= UNDO_ATTEMPTS
 
     async def _continue(self, write: Write, record: JtiRecord | None) -> list[Issued]:
         """Issues under the record of a session that goes on."""

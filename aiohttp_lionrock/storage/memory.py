@@ -4,13 +4,13 @@ For tests, for development and for an application that is one process and may fo
 awaits anything, so the event loop cannot run another one in its middle: each is atomic.
 """
 
-import time
+from bisect import bisect_right
 from dataclasses import replace
 from itertools import islice
 from typing import Self
 
-from .errors import ConfigError, DuplicateRecord
-from .storage import Clock, JtiRecord, JtiStorage
+from ..errors import ConfigError, DuplicateRecord
+from .contract import Clock, JtiRecord, JtiStorage
 
 __all__ = ["MemoryStorage"]
 
@@ -18,7 +18,7 @@ __all__ = ["MemoryStorage"]
 class MemoryStorage(JtiStorage):
     """Keeps the records in this object, for as long as it lives; closing and opening it again loses nothing."""
 
-    def __init__(self, *, clock: Clock = time.time) -> None:
+    def __init__(self, *, clock: Clock | None = None) -> None:
         super().__init__(clock=clock)
         self._records: dict[str, JtiRecord] = {}
 
@@ -43,11 +43,11 @@ class MemoryStorage(JtiStorage):
         self._records[record.sid] = replace(record, version=expected_version + 1)
         return True
 
-    async def delete(self, sid: str) -> bool:
-        if self._live(sid) is None:
-            return False
-        del self._records[sid]
-        return True
+    async def delete(self, sid: str) -> JtiRecord | None:
+        live = self._live(sid)
+        if live is not None:
+            del self._records[sid]
+        return live
 
     async def delete_subject(self, subject: str, keep: str | None = None) -> int:
         ended = [record.sid for record in self._live_of(subject) if record.sid != keep]
@@ -58,12 +58,20 @@ class MemoryStorage(JtiStorage):
     async def list_subject(self, subject: str) -> list[JtiRecord]:
         return sorted(self._live_of(subject), key=lambda record: (-record.created_at, record.sid))
 
-    async def purge(self, now: float, limit: int) -> int:
+    async def purge(self, limit: int) -> int:
+        now = self.clock()
         expired = (sid for sid, record in self._records.items() if record.expires_at <= now)
         removed = list(islice(expired, limit))
         for sid in removed:
             del self._records[sid]
         return len(removed)
+
+    async def scan(self, cursor: str | None = None, limit: int = 1000) -> tuple[list[JtiRecord], str | None]:
+        now = self.clock()
+        live = sorted(sid for sid, record in self._records.items() if record.expires_at > now)
+        page = live[bisect_right(live, cursor) :] if cursor is not None else live
+        records = [self._records[sid] for sid in page[:limit]]
+        return records, records[-1].sid if records and len(page) > limit else None
 
     async def ping(self) -> None:
         pass

@@ -1,52 +1,78 @@
-"""Who honours the ids of tokens: nobody (`Stateless`), the application (`CallbackJti`), or a storage (`records`).
+"""Who honours the ids of tokens: nobody (`Stateless`), the application (`CallbackJti`), or a storage (`RecordJti`).
 
 The manager asks an authority twice for each request: `judge` for a token that came in, `issue` for the
 tokens that go out.
 """
 
-import asyncio
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
-from ..errors import ConfigError, LionRockError, StorageUnavailable, TokenClaimError, TokenRevoked
+from ..errors import ConfigError, LionRockError, StorageUnavailable, TokenRevoked, TokenSuperseded
 from ..jsontext import is_storable_text
 from ..log import logger
 from ..settings.config import JtiConfig, JtiEvent, SessionConfig, TokenPolicy
+from ..storage.contract import JtiRecord
 from ..tokens.codec import MAX_ID
-from .mint import Grant, Issued, Origin, Write
-from .session import Session
+from .contents import Contents
+from .data import copied
+from .life import Plan, Presented
+from .mint import Draft, Grant, Issued, TokenMint
+from .session import Session, session_of
+from .state import Life
+from .verdicts import presented_jti
 
-__all__ = ["CallbackJti", "JtiAuthority", "Stateless", "new_jti", "presented_jti"]
-
+__all__ = ["CallbackJti", "Candidate", "JtiAuthority", "Stateless", "Verdict", "jti_maker"]
 
 _NO_IDS = Grant()
+
+
+class Candidate(NamedTuple):
+    """A validly signed token that may come to be the request's session."""
+
+    contents: Contents
+    policy: TokenPolicy
+    presented: Presented  # what the request has brought so far: its keys, its environment
+    now: int
+
+    def session(self) -> Session:
+        """The session as callbacks see it."""
+        return session_of(Life(None, self.contents))
+
+
+class Verdict(NamedTuple):
+    """What was found out about a token: its session's record, and the refresh id that it brought.
+
+    ``superseded``: the token is not honoured, because the session goes on in newer tokens.
+    """
+
+    record: JtiRecord | None = None
+    jti: str | None = None
+    superseded: TokenSuperseded | None = None
+
+
+_HONOURED = Verdict()
 
 
 class JtiAuthority(ABC):
     """Judges the ids of tokens that come in, and names those of tokens that go out."""
 
-    def __init__(self, config: SessionConfig) -> None:
-        self._config = config
-
     @abstractmethod
-    async def judge(
-        self, session: Session, claims: Mapping[str, Any], policy: TokenPolicy, origin: Origin, now: int
-    ) -> None:
+    async def judge(self, candidate: Candidate) -> Verdict:
         """Raises a TokenError where the token's id is not honoured, StorageUnavailable where nobody can tell."""
 
     @abstractmethod
-    async def issue(self, write: Write) -> list[Issued]:
+    async def issue(self, draft: Draft, plan: Plan) -> list[Issued]:
         """Signed tokens, recorded. Raises TokenRevoked where the session was ended meanwhile."""
 
     async def end(self, sid: str) -> bool:
-        """Revokes a session; True for the one caller that did."""
+        """Ends a session, and what it goes on as; True for the one caller that ended something alive."""
         return False
 
     async def end_subject(self, subject: str, keep: str | None) -> int:
-        """Revokes every session of a subject but the sid ``keep``; returns how many."""
+        """Ends every session of a subject but the sid ``keep``; returns how many."""
         return 0
 
     def open(self) -> None:
@@ -59,83 +85,78 @@ class JtiAuthority(ABC):
 class Stateless(JtiAuthority):
     """No ids at all: a token is good until it expires."""
 
-    async def judge(
-        self, session: Session, claims: Mapping[str, Any], policy: TokenPolicy, origin: Origin, now: int
-    ) -> None:
-        return
+    def __init__(self, mint: TokenMint) -> None:
+        self._mint = mint
 
-    async def issue(self, write: Write) -> list[Issued]:
-        return write.sign(_NO_IDS)
+    async def judge(self, candidate: Candidate) -> Verdict:
+        return _HONOURED
+
+    async def issue(self, draft: Draft, plan: Plan) -> list[Issued]:
+        return self._mint.sign(draft, _NO_IDS)
 
 
 class CallbackJti(JtiAuthority):
     """The application's own callbacks, one fresh id for each token."""
 
-    def __init__(self, config: SessionConfig, jti: JtiConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: SessionConfig, jti: JtiConfig, mint: TokenMint) -> None:
+        self._config = config
         self._jti = jti
+        self._mint = mint
+        self._new_jti = jti_maker(config, jti, mint)
 
-    async def judge(
-        self, session: Session, claims: Mapping[str, Any], policy: TokenPolicy, origin: Origin, now: int
-    ) -> None:
+    async def judge(self, candidate: Candidate) -> Verdict:
+        contents, policy, presented, _ = candidate
         if not policy.covered:
-            return
-        jti = presented_jti(claims, require=self._jti.require)
+            return _HONOURED
+        jti = presented_jti(contents.claims, require=self._jti.require)
         if jti is None or self._jti.verify is None:
-            return
-        event = JtiEvent(jti, session, policy.use, int(claims["exp"]), dict(claims), self._config, origin.env)
+            return _HONOURED
+        payload = copied(contents.claims)
+        event = JtiEvent(
+            jti, candidate.session(), policy.use, contents.expires_at, payload, self._config, presented.env
+        )
         honoured = await call_back("verify", self._jti.verify, event)
         if not isinstance(honoured, bool):
             logger.error("jti.verify returned %s, not a bool: the token is refused", type(honoured).__name__)
         if honoured is not True:
             raise TokenRevoked("jti is invalid or revoked")
+        return _HONOURED
 
-    async def issue(self, write: Write) -> list[Issued]:
-        ids = {
-            policy.use: await new_jti(self._config, self._jti, policy, write)
-            for policy in write.policies
-            if policy.covered
-        }
-        issued = write.sign(Grant(ids.get("access"), ids.get("refresh")))
+    async def issue(self, draft: Draft, plan: Plan) -> list[Issued]:
+        ids = {policy.use: await self._new_jti(draft, policy) for policy in draft.policies if policy.covered}
+        issued = self._mint.sign(draft, Grant(ids.get("access"), ids.get("refresh")))
         for token in issued:
             if self._jti.persist is not None and token.policy.covered:
-                event = _event(self._config, token.policy, write, token.claims)
-                await call_back("persist", self._jti.persist, event)
+                await call_back("persist", self._jti.persist, _event(self._config, draft, token.policy, token.claims))
         return issued
 
 
-def presented_jti(claims: Mapping[str, Any], *, require: bool) -> str | None:
-    """The jti of a covered token; None where it has none and none is required. Raises TokenClaimError."""
-    jti = claims.get("jti")
-    if isinstance(jti, str) and 0 < len(jti) <= MAX_ID:
-        return jti
-    if jti in (None, "") and not require:
-        return None
-    raise TokenClaimError("token has no jti" if jti in (None, "") else "token jti is no text of a sensible length")
+def jti_maker(config: SessionConfig, jti: JtiConfig, mint: TokenMint) -> Callable[[Draft, TokenPolicy], Any]:
+    """What makes a fresh id: a UUID, or ``jti.generate``. It raises ConfigError where that gives no usable text."""
+
+    async def new_jti(draft: Draft, policy: TokenPolicy) -> str:
+        if jti.generate is None:
+            return str(uuid4())
+        event = _event(config, draft, policy, mint.claims(draft, policy, _NO_IDS))
+        made = await call_back("generate", jti.generate, event)
+        if not is_storable_text(made) or not 0 < len(made) <= MAX_ID:
+            raise ConfigError(f"jti.generate must return text of 1 to {MAX_ID} characters, it returned {made!r:.60}")
+        return str(made)
+
+    return new_jti
 
 
-async def new_jti(config: SessionConfig, jti: JtiConfig, policy: TokenPolicy, write: Write) -> str:
-    """A fresh id: a UUID, or what ``jti.generate`` makes. Raises ConfigError where that is no usable text."""
-    if jti.generate is None:
-        return str(uuid4())
-    made = await call_back("generate", jti.generate, _event(config, policy, write, write.claims(policy, Grant())))
-    if not is_storable_text(made) or not 0 < len(made) <= MAX_ID:
-        raise ConfigError(f"jti.generate must return text of 1 to {MAX_ID} characters, it returned {made!r:.60}")
-    return str(made)
-
-
-def _event(config: SessionConfig, policy: TokenPolicy, write: Write, claims: Mapping[str, Any]) -> JtiEvent:
-    return JtiEvent(claims.get("jti"), write.session, policy.use, claims["exp"], dict(claims), config, write.origin.env)
+def _event(config: SessionConfig, draft: Draft, policy: TokenPolicy, claims: Mapping[str, Any]) -> JtiEvent:
+    session = session_of(draft.life)
+    payload = copied(claims)
+    return JtiEvent(claims.get("jti"), session, policy.use, claims["exp"], payload, config, draft.presented.env)
 
 
 async def call_back(name: str, callback: Callable[[JtiEvent], Any], event: JtiEvent) -> Any:
-    """Runs a callback, plain or async, within ``storage_timeout``. An error means that its store cannot answer."""
+    """Runs a callback, plain or async. An error of its own means that its store cannot answer."""
     try:
         answer = callback(event)
-        if not inspect.isawaitable(answer):
-            return answer
-        async with asyncio.timeout(event.config.storage_timeout):
-            return await answer
+        return await answer if inspect.isawaitable(answer) else answer
     except LionRockError:
         raise
     except Exception as exc:

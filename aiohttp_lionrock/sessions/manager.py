@@ -1,46 +1,52 @@
 """SessionManager: cookies in -> Session -> cookies out. Framework-free.
 
-`load` judges what came in, `save` makes what goes out; between them the session only remembers. Ids are the
-business of a `JtiAuthority`.
+`load` says what was presented, `plan` what is to be done, and `save` has it done; between them the session only
+remembers. Ids are the business of a `JtiAuthority`.
 """
 
 import os
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
+from uuid import uuid4
 
-from ..errors import ConfigError, TokenClaimError, TokenError, TokenExpired, TokenReused, TokenRevoked
+from ..errors import ConfigError, StorageError, TokenRevoked
 from ..log import logger
-from ..settings.config import JtiEvent, SessionConfig, TokenPolicy
+from ..settings.config import JtiEvent, SessionConfig
 from ..settings.cookies import CookieChange
-from ..storage.contract import Clock, JtiRecord, JtiStorage
+from ..storage.contract import Clock, JtiRecord, JtiStorage, system_time
 from ..storage.registry import open_storage
 from ..tokens.cache import TokenCache
-from ..tokens.codec import TokenCodec, read_time
+from ..tokens.codec import TokenCodec
 from ..tokens.keys import KeyRings
-from .gate import StorageGate
-from .jti import CallbackJti, JtiAuthority, Stateless
-from .mint import Issued, Origin, TokenMint, Write
+from .contents import ContentsReader, subject_text
+from .data import copied
+from .jti import CallbackJti, Candidate, JtiAuthority, Stateless
+from .life import Act, Arrival, Plan, Presented, Rules, plan
+from .link import Deadline, StorageLink
+from .loading import Cookies, Loader
+from .mint import Draft, Issued, TokenMint
 from .records import RecordJti
-from .session import Session, subject_text
+from .session import Session, life_of, session_of
+from .state import Life, life_in_hand
+from .verdicts import State, state_of
 
 __all__ = ["SessionManager"]
 
-MAX_CANDIDATES = 4  # cookies of one name that are tried
 PURGE_BATCH = 1000
 PURGE_PATIENCE = 10  # times storage_timeout, for a batch: no request waits for it, and much may stand before it
 
-Cookies = Mapping[str, str | Sequence[str]]
 ReuseListener = Callable[[JtiEvent], Awaitable[None]]
 
 
 class SessionManager:
     """Loads and saves sessions under one configuration. Raises ConfigError where a secret or setting is wrong.
 
-    ``storage`` takes precedence over ``config.storage``. ``on_reuse`` is a list of coroutine functions; each
-    is given a JtiEvent when a refresh token that was rotated away comes back and its session is revoked.
+    ``storage`` takes precedence over ``config.storage``; ``clock`` gives epoch seconds (the system's by default), and
+    ``environ`` the environment that secrets are looked for in (the process's by default). ``on_reuse`` is a list of
+    coroutine functions; each is given a JtiEvent when a refresh token that was rotated away comes back and its
+    session is revoked.
     """
 
     def __init__(
@@ -48,36 +54,45 @@ class SessionManager:
         config: SessionConfig,
         storage: JtiStorage | str | None = None,
         *,
-        clock: Clock = time.time,
-        environ: Mapping[str, str] = os.environ,
+        clock: Clock | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.config = config if storage is None else replace(config, storage=storage)
         self.on_reuse: list[ReuseListener] = []
-        self._clock = clock
-        self._tokens = TokenCache(TokenCodec(self.config))
-        self._mint = TokenMint(self.config, self._tokens)
+        self._clock: Clock = system_time if clock is None else clock
         self._policies = tuple(policy for policy in (self.config.access, self.config.refresh) if policy)
         self.cookie_names = frozenset(policy.name for policy in self._policies)
-        self._gate = self._make_gate()
-        self._authority = self._make_authority()
-        self._keys = KeyRings(self.config, environ)
+        self._link = self._make_link()
+        self._deadline = self._link or Deadline(self.config.storage_timeout)
+        reader = ContentsReader(self.config.subject_key)
+        self._rules = Rules(
+            reader.subject_of,
+            resave=self.config.resave,
+            save_uninitialized=self.config.save_uninitialized,
+            rotate=self.config.rotate,
+            has_records=self._link is not None,
+        )
+        tokens = TokenCache(TokenCodec(self.config), reader)
+        self._authority = self._make_authority(TokenMint(self.config, tokens))
+        self._loader = Loader(self.config, tokens, self._authority, self._clock, reader.subject_of, self._stop_replay)
+        self._keys = KeyRings(self.config, os.environ if environ is None else environ)
 
     @property
     def storage(self) -> JtiStorage | None:
         """The storage behind jti records, or None."""
-        return self._gate.storage if self._gate else None
+        return self._link.storage if self._link else None
 
     async def open(self) -> None:
         """Opens the storage. Raises StorageUnavailable; a later call of `load` or `save` tries again."""
         self._authority.open()
-        if self._gate:
-            await self._gate(self._gate.storage.ping)
+        if self._link:
+            await self._link.open()
 
     async def aclose(self) -> None:
-        """Ends background repairs and closes the storage."""
+        """Settles what was left to be done after answers, and closes the storage."""
         await self._authority.aclose()
-        if self._gate:
-            await self._gate.aclose()
+        if self._link:
+            await self._link.aclose()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -98,205 +113,170 @@ class SessionManager:
         ``env`` is the request's own environment, for tenants with secrets of their own. Raises
         StorageUnavailable where the storage cannot answer, ConfigError where no good secret is found.
         """
-        origin = Origin(self._keys.of(env), env)
-        access, refresh = self.config.access, self.config.refresh
-        access_tokens = _candidates(cookies, access.name)
-        refresh_tokens = _candidates(cookies, refresh.name) if refresh else []
-        if not access_tokens and not refresh_tokens:
-            return self._new(origin)
-        blamed = access
-        try:
-            if access_tokens:
-                try:
-                    return await self._read(access_tokens, access, origin)
-                except TokenExpired:
-                    if refresh is None:
-                        raise
-                    if not refresh_tokens:
-                        return self._new(origin)
-            assert refresh is not None
-            blamed = refresh
-            return await self._read(refresh_tokens, refresh, origin)
-        except TokenError as fault:
-            return self._new(self._refused(fault, blamed, cookies, origin), fault)
+        fresh = Presented(Arrival.FRESH, self._keys.of(env), env)
+        if self.cookie_names.isdisjoint(cookies):
+            return session_of(self._loader.new(fresh))
+        if self.config.jti_policy is None:
+            return session_of(await self._loader.load(cookies, fresh))
+        return session_of(await self._deadline(self._loader.load, cookies, fresh))
 
     async def save(self, session: Session) -> list[CookieChange]:
         """The cookies that the response is to carry. Nothing is stored where the data cannot be kept.
 
         Raises SessionDataError naming the key, or StorageUnavailable; the client's cookies then stay as they are.
         """
-        origin = session._origin or Origin(self._keys.of(None), None)
-        modified = session._is_modified()
-        if session._dropped and not modified:
-            return await self._end(session)
-        if not (modified or self._must_write(session, origin)):
-            return self._deletions(origin.stale) if origin.stale else []
-        session._check_data()
+        life = life_of(session)
+        presented = life.presented or Presented(Arrival.FRESH, self._keys.of(None))
+        planned = plan(presented, life.asked, life.data, self._rules)
+        if planned.act is Act.NOTHING:
+            return []
+        if planned.act is Act.END:
+            return await self._end(life, presented)
+        if planned.leaves:
+            life.data.keep_assigned()
+        life.data.check()
+        draft = self._draft(life, presented, planned)
         try:
-            issued = await self._authority.issue(Write(self._mint, session, origin, int(self._clock()), modified))
+            issued = await self._authority.issue(draft, planned)
         except TokenRevoked as fault:
-            session._rejected = fault
-            return self._deletions(self._policies)
-        self._remember(session, origin, issued)
+            life.rejected = fault
+            return []
+        except StorageError:
+            if draft.sid == life.sid and planned.act is not Act.WRITE:
+                life.take_new_sid()  # whoever saves again must not meet what is being undone
+            raise
+        self._remember(life, draft, issued)
         return [CookieChange(token.policy.name, token.token, token.policy.cookie) for token in issued]
 
     async def revoke(self, sid: str) -> bool:
-        """Ends the session of this sid; True for the one caller that did. Needs a storage (else ConfigError)."""
+        """Ends the session of this sid, and what it goes on as if it was renewed. Needs a storage (else ConfigError).
+
+        True for the one caller that ended something alive.
+        """
         self._records()
         return await self._authority.end(sid)
 
-    async def revoke_subject(self, subject: object, keep: str | None = None) -> int:
-        """Ends every session of a subject (``session["sub"]``) but the sid ``keep``; returns how many."""
-        self._records()
-        return await self._authority.end_subject(_subject(subject), keep)
+    async def revoke_subject(self, subject: object, keep: Session | str | None = None) -> int:
+        """Ends every session of a subject (``session["sub"]``) but the one to keep; returns how many.
+
+        ``keep`` is a session or a sid, of a session that was just renewed or logged in too, before or after it is
+        saved. Raises ValueError where no session has that sid: nobody is to be logged out by a mistake.
+        """
+        link = self._records()
+        named = _subject(subject)
+        kept = None if keep is None else await link(self._sid_to_keep, keep, named)
+        return await self._authority.end_subject(named, kept)
+
+    async def revoke_others(self, session: Session) -> int:
+        """Ends every other session of the user that this one belongs to; returns how many."""
+        return await self.revoke_subject(session.subject, keep=session)
 
     async def sessions(self, subject: object) -> list[JtiRecord]:
         """The live sessions of a subject, newest first. Needs a storage."""
-        storage, gate = self._records()
-        records = await gate(storage.list_subject, _subject(subject))
-        return [record for record in records if record.access_jti or record.refresh_jti]
+        link = self._records()
+        records = await link(link.storage.list_subject, _subject(subject))
+        return [record for record in records if state_of(record) is not State.SUPERSEDED]
 
     async def purge(self) -> int:
         """Removes all expired records, in small steps; returns how many. Needs a storage."""
-        storage, _ = self._records()
-        gate = StorageGate(storage, self.config.storage_timeout * PURGE_PATIENCE)
+        link = self._records()
+        await link(_nothing)  # opens the storage, or says that the manager is closed
+        patient = Deadline(self.config.storage_timeout * PURGE_PATIENCE)
         total = 0
-        while removed := await gate(storage.purge, PURGE_BATCH):
+        while removed := await patient(link.storage.purge, PURGE_BATCH):
             total += removed
         return total
 
-    def _make_gate(self) -> StorageGate | None:
+    def _make_link(self) -> StorageLink | None:
         storage = self.config.storage
         if storage is None:
             return None
         if isinstance(storage, str):
             storage = open_storage(storage)
             storage.clock = self._clock
-        return StorageGate(storage, self.config.storage_timeout)
+        return StorageLink(storage, self.config.storage_timeout)
 
-    def _make_authority(self) -> JtiAuthority:
+    def _make_authority(self, mint: TokenMint) -> JtiAuthority:
         jti = self.config.jti_policy
         if jti is None:
-            return Stateless(self.config)
-        if self._gate is None and not (jti.generate or jti.persist or jti.verify):
+            return Stateless(mint)
+        if self._link is None and not (jti.generate or jti.persist or jti.verify):
             raise ConfigError("jti is on with nothing behind it: give a storage, or callbacks (persist and verify)")
-        return RecordJti(self.config, jti, self._gate) if self._gate else CallbackJti(self.config, jti)
+        if self._link is None:
+            return CallbackJti(self.config, jti, mint)
+        return RecordJti(self.config, jti, mint, self._link)
 
-    def _records(self) -> tuple[JtiStorage, StorageGate]:
-        if self._gate is None:
+    def _records(self) -> StorageLink:
+        if self._link is None:
             raise ConfigError("sessions can be revoked and listed only with a storage: set storage, for example sqlite")
-        return self._gate.storage, self._gate
+        return self._link
 
-    def _new(self, origin: Origin, fault: TokenError | None = None) -> Session:
-        session = Session(rejected=fault)
-        session._origin = origin
-        return session
+    def _draft(self, life: Life, presented: Presented, planned: Plan) -> Draft:
+        policies = self._policies if planned.refreshes else self._policies[:1]
+        draft = Draft(life, presented, policies, int(self._clock()))
+        if planned.act is Act.MOVE and draft.sid == presented.sid:
+            draft.sid = str(uuid4())
+            draft.created_at = None
+        return draft
 
-    async def _read(self, tokens: list[str], policy: TokenPolicy, origin: Origin) -> Session:
-        """The session of the first token that is honoured. Raises the gravest fault where none is."""
-        faults: list[TokenError] = []
-        reused: list[tuple[Session, Mapping[str, Any]]] = []
-        found, now = None, int(self._clock())
-        for token in tokens:
-            try:
-                claims = self._tokens.verify(token, origin.keys, policy, now)
-                session = Session._from_claims(claims)
-                if self.config.max_lifetime is not None:
-                    self._check_age(session, claims, now, self.config.max_lifetime)
-                if self.config.jti_policy is not None:
-                    await self._authority.judge(session, claims, policy, origin, now)
-            except TokenReused as fault:
-                faults.append(fault)
-                reused.append((session, claims))
-            except TokenError as fault:
-                faults.append(fault)
-            else:
-                found = session
-                break
-        for stolen, stolen_claims in reused:
-            if found is None or stolen.sid != found.sid:  # whoever holds the current token too is no thief
-                await self._stop_reuse(stolen, stolen_claims, policy, origin)
-        if found is None:
-            raise min(faults, key=_gravity)
-        origin.refreshed = policy.use == "refresh"
-        found._origin = origin
-        return found
+    def _remember(self, life: Life, draft: Draft, issued: list[Issued]) -> None:
+        """The session as the next request would find it: it may be changed and saved again."""
+        life.id = draft.id
+        life.sid = draft.sid
+        life.expires_at = max([token.claims["exp"] for token in issued])
+        life.created_at = issued[0].claims.get("orig_iat")
+        life.is_new = False
+        life.asked.start_over()
+        life.data.written()
+        life.presented = Presented(Arrival.LOADED, draft.presented.keys, draft.presented.env, draft.sid, life.subject)
 
-    def _check_age(self, session: Session, claims: Mapping[str, Any], now: int, longest: float) -> None:
-        began = read_time(claims, "orig_iat" if "orig_iat" in claims else "iat")
-        if began is None:
-            began = now
-        if began > now + self.config.clock_tolerance:
-            raise TokenClaimError("session begins in the future")
-        if began + longest <= now:
-            raise TokenExpired("session has reached its max_lifetime")
-        session.created_at = int(began)
+    async def _end(self, life: Life, presented: Presented) -> list[CookieChange]:
+        if presented.sid is not None:
+            await self._authority.end(presented.sid)
+        if not life.is_new:  # the data says so: nobody has called invalidate
+            life.start_over()
+        life.presented = Presented(Arrival.FRESH, presented.keys, presented.env)
+        life.asked.start_over()
+        return [CookieChange(policy.name, None, replace(policy.cookie, max_age=0)) for policy in self._policies]
 
-    async def _stop_reuse(
-        self, session: Session, claims: Mapping[str, Any], policy: TokenPolicy, origin: Origin
-    ) -> None:
-        logger.warning("a refresh token of session %r was used again: the session is revoked", session.sid)
-        if not await self._authority.end(session.sid):
+    async def _sid_to_keep(self, keep: Session | str, subject: str) -> str | None:
+        """The stored sid of the session to keep; None where it is not stored yet."""
+        life = life_of(keep) if isinstance(keep, Session) else life_in_hand(keep)
+        if life is not None:
+            presented = life.presented
+            if presented is None or presented.record is None:
+                return presented and presented.sid
+            return presented.record.successor or presented.sid
+        assert isinstance(keep, str)
+        record = await self._records().storage.get(keep)
+        if record is None:
+            raise ValueError(f"no session has the sid to keep, {keep!r}: pass the session itself, as in keep=session")
+        return record.successor or record.sid
+
+    async def _stop_replay(self, candidate: Candidate) -> None:
+        contents, policy, presented, _ = candidate
+        logger.warning("a refresh token of session %r was used again: the session is revoked", contents.sid)
+        if not await self._authority.end(contents.sid):
             return
-        event = JtiEvent(claims["jti"], session, policy.use, int(claims["exp"]), dict(claims), self.config, origin.env)
+        payload = copied(contents.claims)
+        event = JtiEvent(
+            payload["jti"],
+            candidate.session(),
+            policy.use,
+            contents.expires_at,
+            payload,
+            self.config,
+            presented.env,
+        )
         for listener in self.on_reuse:
             try:
                 await listener(event)
             except Exception:
                 logger.exception("an on_reuse listener failed")
 
-    def _refused(self, fault: TokenError, blamed: TokenPolicy, cookies: Cookies, origin: Origin) -> Origin:
-        refused = Origin(origin.keys, origin.env)
-        if isinstance(fault, TokenRevoked):
-            refused.stale = self._policies
-        elif blamed.use == "access":
-            refused.stale = (blamed,)
-        else:
-            refused.stale = tuple(policy for policy in self._policies if cookies.get(policy.name))
-        return refused
 
-    def _must_write(self, session: Session, origin: Origin) -> bool:
-        """Whether cookies are to go out although the data is as it was."""
-        if self.config.resave:
-            return True
-        if session.is_new:
-            return self.config.save_uninitialized
-        return origin.refreshed or session._ended_sid is not None or (self._gate is not None and bool(session._labels))
-
-    async def _end(self, session: Session) -> list[CookieChange]:
-        if session._ended_sid is not None:
-            await self._authority.end(session._ended_sid)
-        return self._deletions(self._policies)
-
-    def _remember(self, session: Session, origin: Origin, issued: list[Issued]) -> None:
-        session._written(max([token.claims["exp"] for token in issued]))
-        if self.config.max_lifetime is not None:
-            session.created_at = issued[0].claims["orig_iat"]
-        session._origin = Origin(origin.keys, origin.env)
-        if self._gate:
-            session._origin.subject = session.subject
-
-    def _deletions(self, policies: Sequence[TokenPolicy]) -> list[CookieChange]:
-        return [CookieChange(policy.name, None, replace(policy.cookie, max_age=0)) for policy in policies]
-
-
-def _candidates(cookies: Cookies, name: str) -> list[str]:
-    """The values to try, in the order of the wire contract: the first one, then the others, last first."""
-    values = cookies.get(name)
-    if not values:
-        return []
-    if isinstance(values, str):
-        return [values]
-    if len(values) == 1:
-        return [values[0]] if values[0] else []
-    first, *others = values
-    tried = dict.fromkeys(value for value in [first, *reversed(others)] if value)
-    return list(tried)[:MAX_CANDIDATES]
-
-
-def _gravity(fault: TokenError) -> int:
-    """Revoked is never refreshed; expired may be; anything else is only junk beside those."""
-    return 0 if isinstance(fault, TokenRevoked) else 1 if isinstance(fault, TokenExpired) else 2
+async def _nothing() -> None:
+    pass
 
 
 def _subject(value: object) -> str:

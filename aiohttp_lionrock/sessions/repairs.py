@@ -1,60 +1,176 @@
-"""Repairs: finishes in the background what an unanswered storage call left unknown."""
+"""Repairs: what follows an answer, and what an unanswered storage call left unknown, is settled in the background.
+
+One worker takes the most urgent first, many at a time, and waits longer from try to try while the storage is away.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from enum import Enum, IntEnum
+from heapq import heappop, heappush
+from random import uniform
 
-from ..errors import StorageError
+from ..errors import LionRockError, StorageError
 from ..log import logger
 
-__all__ = ["Repairs"]
+__all__ = ["Repairs", "Urgency"]
 
-MAX_PENDING = 10_000
+MOST = 10_000  # that wait at one time
+BATCH = 100
 FIRST_PAUSE = 0.1  # seconds
-LONGEST_PAUSE = 2.0
+LONGEST_PAUSE = 5.0
 GIVE_UP_AFTER = 600.0
+REPORT_EVERY = 60.0
 
-Job = Callable[[int], Awaitable[bool]]
+Job = Callable[[], Awaitable[bool]]
+
+
+class Urgency(IntEnum):
+    """What comes first, and what is given up last."""
+
+    HELD = 0  # what somebody holds the cookies of
+    LEEWAY = 1  # a replaced token that is honoured until this is done
+    UNTOLD = 2  # what nobody was ever told of
+
+
+class _Outcome(Enum):
+    DONE = "settled"
+    AGAIN = "the storage has answered, and is to be asked once more"
+    AWAY = "the storage cannot answer"
+
+
+class _Repair:
+    __slots__ = ("due", "ends", "job", "key", "tries", "urgency")
+
+    def __init__(self, urgency: Urgency, key: str, job: Job, now: float) -> None:
+        self.urgency = urgency
+        self.key = key
+        self.job = job
+        self.tries = 0
+        self.due = now
+        self.ends = now + GIVE_UP_AFTER
+
+    def __lt__(self, other: "_Repair") -> bool:
+        return self.due < other.due
 
 
 class Repairs:
-    """Jobs by key, each tried again until it returns True, the storage stays away too long, or `aclose`.
+    """Jobs by key, each tried until it returns True, until the storage has stayed away too long, or `aclose`.
 
-    A job is given the number of its try, from 1; one that met an unavailable storage does not count.
+    ``deadline`` runs a job within the storage's time; a job that meets a storage that cannot answer comes again.
     """
 
-    def __init__(self) -> None:
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+    def __init__(self, deadline: Callable[[Job], Awaitable[bool]]) -> None:
+        self._deadline = deadline
+        self._queues: dict[Urgency, list[_Repair]] = {urgency: [] for urgency in Urgency}
+        self._keys: set[tuple[Urgency, str]] = set()
+        self._worker: asyncio.Task[None] | None = None
         self._closed = False
+        self._failures = 0  # batches in a row that met a storage that was away
+        self._lost = 0
+        self._reported = float("-inf")
 
     def open(self) -> None:
         """Takes jobs again after `aclose`."""
         self._closed = False
 
-    def add(self, key: str, job: Job) -> None:
-        """Starts a job; a key that is at work already, and jobs beyond a sane number, are left out."""
-        if self._closed or key in self._tasks or len(self._tasks) >= MAX_PENDING:
+    def add(self, urgency: Urgency, key: str, job: Job) -> None:
+        """Takes a job, unless one of its urgency and key waits already. Beyond a bound the least urgent is given up."""
+        if (urgency, key) in self._keys:
             return
-        task = asyncio.get_running_loop().create_task(self._run(job))
-        self._tasks[key] = task
-        task.add_done_callback(lambda _: self._tasks.pop(key, None))
-
-    async def _run(self, job: Job) -> None:
         loop = asyncio.get_running_loop()
-        deadline, pause, attempt = loop.time() + GIVE_UP_AFTER, FIRST_PAUSE, 0
-        while loop.time() < deadline:
-            try:
-                if await job(attempt := attempt + 1):
-                    return
-            except StorageError:
-                attempt -= 1
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
-        logger.warning("a storage call of unknown outcome could not be settled within %d s", GIVE_UP_AFTER)
+        if self._closed or (len(self._keys) >= MOST and not self._give_up_below(urgency)):
+            self._report_lost(loop.time())
+            return
+        self._put(_Repair(urgency, key, job, loop.time()))
+        if self._worker is None or self._worker.done():
+            self._worker = loop.create_task(self._work())
 
     async def aclose(self) -> None:
-        """Stops all jobs, and takes no more."""
+        """Tries what is left once more, and takes no more."""
         self._closed = True
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)
+            self._worker = None
+        left = [repair for queue in self._queues.values() for repair in queue]
+        outcomes = await asyncio.gather(*(self._try(repair) for repair in left))
+        for queue in self._queues.values():
+            queue.clear()
+        self._keys.clear()
+        if lost := len(outcomes) - outcomes.count(_Outcome.DONE):
+            logger.warning("%d session records were left to be settled when the session manager closed", lost)
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._keys:
+            batch = self._take(loop.time())
+            outcomes = await asyncio.gather(*(self._try(repair) for repair in batch))
+            for repair, outcome in zip(batch, outcomes, strict=True):
+                if outcome is not _Outcome.DONE:
+                    self._again(repair, loop.time())
+            is_away = bool(batch) and set(outcomes) == {_Outcome.AWAY}
+            self._failures = self._failures + 1 if is_away else 0
+            if self._keys and (pause := self._pause(loop.time())) > 0:
+                await asyncio.sleep(pause)
+
+    async def _try(self, repair: _Repair) -> _Outcome:
+        repair.tries += 1
+        try:
+            return _Outcome.DONE if await self._deadline(repair.job) else _Outcome.AGAIN
+        except StorageError:
+            return _Outcome.AWAY
+        except LionRockError:
+            return _Outcome.DONE  # the storage has answered, and there is nothing left to be done
+        except Exception:
+            logger.exception("a session record could not be settled")
+            return _Outcome.DONE
+
+    def _take(self, now: float) -> list[_Repair]:
+        """The most urgent that are due."""
+        batch: list[_Repair] = []
+        for queue in self._queues.values():
+            while queue and queue[0].due <= now and len(batch) < BATCH:
+                repair = heappop(queue)
+                self._keys.discard((repair.urgency, repair.key))
+                batch.append(repair)
+        return batch
+
+    def _put(self, repair: _Repair) -> None:
+        heappush(self._queues[repair.urgency], repair)
+        self._keys.add((repair.urgency, repair.key))
+
+    def _again(self, repair: _Repair, now: float) -> None:
+        if now >= repair.ends:
+            self._report_lost(now)
+        elif (repair.urgency, repair.key) not in self._keys:
+            repair.due = now + _pause_after(repair.tries)
+            self._put(repair)
+
+    def _pause(self, now: float) -> float:
+        """Seconds until the next one is due; while the storage is away, the batch that met it stands for all."""
+        due = min(queue[0].due for queue in self._queues.values() if queue)
+        return max(due - now, _pause_after(self._failures) if self._failures else 0)
+
+    def _give_up_below(self, urgency: Urgency) -> bool:
+        """Makes room by giving up the newest of the least urgent, where that is less urgent than this."""
+        for lower in reversed(Urgency):
+            if lower > urgency and self._queues[lower]:
+                given_up = self._queues[lower].pop()
+                self._keys.discard((given_up.urgency, given_up.key))
+                self._report_lost(asyncio.get_running_loop().time())
+                return True
+        return False
+
+    def _report_lost(self, now: float) -> None:
+        self._lost += 1
+        if now - self._reported >= REPORT_EVERY:
+            logger.warning(
+                "%d session records of unknown state were given up: the storage was away too long, or too much waits",
+                self._lost,
+            )
+            self._reported, self._lost = now, 0
+
+
+def _pause_after(tries: int) -> float:
+    longest: float = min(FIRST_PAUSE * 2 ** min(tries, 10), LONGEST_PAUSE)
+    return uniform(0.5, 1) * longest  # noqa: S311 - the end of an outage must not be a stampede

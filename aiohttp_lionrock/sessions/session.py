@@ -1,249 +1,206 @@
 """Session: the mapping that a handler sees. No I/O: it only remembers what is to be done at the response."""
 
 from collections.abc import Iterator, Mapping, MutableMapping
-from types import MappingProxyType
-from typing import Any, Self
-from uuid import uuid4
+from typing import Any, NoReturn, Self
 
-from ..errors import ReservedName, SessionDataError, SessionSealed, TokenError
-from ..jsontext import JSON, SCALARS, encode, explain_unstorable, is_flat, is_storable_text
+from ..errors import ReservedName, SessionDataError, TokenError
+from ..jsontext import SCALARS, is_storable_text
+from ..log import logger
+from .contents import CREATOR, RESERVED
+from .data import check_storable, copied
+from .life import Level
+from .state import Life, check_label_sizes
 
-__all__ = ["CREATOR", "RESERVED", "Session", "subject_text"]
-
-CREATOR = "SessionJWT"
-CLAIMS = frozenset({"aud", "exp", "iat", "iss", "jti", "nbf", "token_use"})
-OWN_FIELDS = frozenset({"id", "sid", "creator", "orig_iat"})
-RESERVED = CLAIMS | OWN_FIELDS
-
-_NO_LABELS: Mapping[str, str] = MappingProxyType({})
+__all__ = ["Session", "life_of", "seal", "session_of", "warn_if_changed"]
 
 
-class Session(MutableMapping[str, JSON]):
+class Session(MutableMapping[str, Any]):
     """What the application keeps for one visitor: text keys to JSON values, carried in the token.
 
     Storing raises SessionDataError, naming the key, where a value would not come back unchanged, and
-    SessionSealed once the response is on its way.
+    SessionSealed once the response is on its way. A copy, and what was pickled, has the data alone.
     """
 
-    # What a request seldom changes; kept off the instance until it does.
-    _rejected: TokenError | None = None
-    _expires_at: int | None = None
-    _ended_sid: str | None = None
-    _labels = _NO_LABELS
-    _is_new = True
-    _has_parts = False  # values that can change inside
-    _before: dict[str, Any] | bytes | None = None  # the data as it was; of flat data from its first change on
-    _marked = False
-    _carried = False
-    _dropped = False
-    _sealed = False
-    _origin: Any = None  # what the manager learned when it loaded this session
-    created_at: int | None = None
+    __slots__ = ("__weakref__", "_life")
+    _life: Life
 
     def __init__(
         self,
-        data: Mapping[str, JSON] | None = None,
+        data: Mapping[str, Any] | None = None,
         *,
         id: str | None = None,
         sid: str | None = None,
         creator: str = CREATOR,
-        rejected: TokenError | None = None,
     ) -> None:
-        self._data: dict[str, Any] = {}
-        self._id = id
-        self._sid = sid or str(uuid4())
-        self._creator = creator
-        if rejected is not None:
-            self._rejected = rejected
+        life = Life()
+        life.id = id
+        life.sid = sid or life.sid
+        life.creator = creator
+        _set_life(self, life)
         if data:
             self.update(data)
 
-    @classmethod
-    def _from_claims(cls, claims: Mapping[str, Any]) -> Self:
-        session = cls.__new__(cls)
-        session._id = claims.get("id")
-        session._sid = claims["sid"]
-        session._creator = claims.get("creator", CREATOR)
-        session._data = {name: value for name, value in claims.items() if name not in RESERVED}
-        if not is_flat(session._data):
-            session._has_parts = True
-            session._before = encode(session._data)
-        session._expires_at = int(claims["exp"])
-        session._is_new = False
-        if "orig_iat" in claims:
-            session.created_at = claims["orig_iat"]
-        return session
-
     @property
     def id(self) -> str | None:
-        """A UUID given at the first write; None before."""
-        return self._id
+        """A UUID given at the first write; None before. It stays through every renewal and login."""
+        return self._life.id
 
     @property
     def sid(self) -> str:
-        """The id that revocation goes by; a new one after `renew`."""
-        return self._sid
+        """The id that revocation goes by; a new one after `renew`, and wherever the subject changes."""
+        return self._life.sid
 
     @property
     def creator(self) -> str:
         """Which library made the session; kept as it came."""
-        return self._creator
+        return self._life.creator
 
     @property
     def is_new(self) -> bool:
-        """True where no valid token came with the request, and after `invalidate`."""
-        return self._is_new
+        """True where no honoured token came with the request, and after `invalidate`."""
+        return self._life.is_new
+
+    @property
+    def created_at(self) -> int | None:
+        """Epoch seconds at which the session began, where ``max_lifetime`` is set; None for a new one."""
+        return self._life.created_at
 
     @property
     def expires_at(self) -> int | None:
         """Epoch seconds at which the token last read or written expires; None for a new session."""
-        return self._expires_at
+        return self._life.expires_at
 
     @property
     def subject(self) -> str | None:
-        """``session["sub"]`` as text: the user that revoke-all and listings go by."""
-        return subject_text(self._data.get("sub"))
+        """Whose session this is, as text: the user that revoke-all and listings go by; None: nobody's."""
+        return self._life.subject
 
     @property
     def rejected(self) -> TokenError | None:
         """Why the presented cookie was refused, or None."""
-        return self._rejected
+        return self._life.rejected
 
     def changed(self) -> None:
         """Has the cookies written with this response even where no value changed."""
-        self._check_open()
-        self._marked = True
+        self._ask(Level.WRITE)
 
     def renew(self) -> None:
         """Same data under a new sid, the old one revoked: call it at login and at any change of privilege."""
-        self._check_open()
-        self._leave_sid()
-        self._carried = not self._is_new
-        self.created_at = None
+        self._ask(Level.RENEW)
+        self._life.take_new_sid()
+        self._life.created_at = None
 
     def invalidate(self) -> None:
         """Logout: data gone, the session revoked, cookies deleted. What is stored afterwards is a new session."""
-        self._check_open()
-        self._leave_sid()
-        self._data = {}
-        self._before = None
-        self._labels = _NO_LABELS
-        self._id = self.created_at = self._expires_at = None
-        self._creator = CREATOR
-        self._carried = self._marked = False
-        self._is_new = self._dropped = True
+        self._ask(Level.END)
+        self._life.asked.labels = {}
+        self._life.start_over()
 
     def describe(self, **labels: str) -> None:
-        """Puts labels (a device name, say) on the session's record; `SessionManager.sessions` lists them."""
-        self._check_open()
-        for name, text in labels.items():
-            if not is_storable_text(text) or not is_storable_text(name):
+        """Puts labels (a device name, say) on the session's record; `SessionManager.sessions` lists them.
+
+        Raises SessionDataError where they are not text, or more than 1,024 bytes of UTF-8 together.
+        """
+        self._life.check_open()
+        for name, value in labels.items():
+            if not is_storable_text(value) or not is_storable_text(name):
                 raise SessionDataError(f"label {name!r} must be text without NUL and lone surrogates", name)
-        self._labels = {**self._labels, **labels}
+        together = {**self._life.asked.labels, **labels}
+        check_label_sizes(together)
+        self._life.asked.labels = together
+
+    def copy(self) -> Self:
+        """A session of its own with the same data: no cookies, no id."""
+        return type(self)(copied(dict(self._life.data.view())))
+
+    def clear(self) -> None:
+        """Removes every key. Where that leaves nothing of a user's session, it ends as by `invalidate`."""
+        self._life.check_open()
+        self._life.data.clear()
 
     def __getitem__(self, key: str) -> Any:
-        return self._data[key]
+        return self._life.data[key]
 
-    def __setitem__(self, key: str, value: JSON) -> None:
-        self._check_open()
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._life.check_open()
         if not isinstance(key, str):
             raise SessionDataError(f"session keys are text, not {type(key).__name__}", repr(key))
         if key in RESERVED:
             raise ReservedName(f"session[{key!r}] cannot be stored: the token itself uses that name", key)
-        _check_storable(key, value)
-        if self._before is None:
-            self._before = self._data.copy()
-        if type(value) not in SCALARS:
-            self._has_parts = True
-        self._data[key if type(key) is str else str.__str__(key)] = value  # as it will come back, also from an Enum
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return self._data.get(key, default)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._data
+        check_storable(key, value)
+        self._life.data[key if type(key) is str else str.__str__(key)] = value  # as it will come back from an Enum too
 
     def __delitem__(self, key: str) -> None:
-        self._check_open()
-        if self._before is None:
-            self._before = self._data.copy()
-        del self._data[key]
+        self._life.check_open()
+        del self._life.data[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._life.data
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._data)
+        return iter(self._life.data)
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self._life.data)
+
+    def __ior__(self, other: Mapping[str, Any]) -> Self:
+        self.update(other)
+        return self
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        hint = _INSTEAD.get(name, "keys are set as in session['name'] = value")
+        raise AttributeError(f"a session has no attribute {name!r} that could be set: {hint}")
+
+    def __copy__(self) -> Self:
+        return self.copy()
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self.copy()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[dict[str, Any]]]:
+        return type(self), (copied(dict(self._life.data.view())),)
 
     def __repr__(self) -> str:
-        state = "new " if self._is_new else ""
-        return f"<{state}Session sid={self._sid} keys={list(self._data)}>"
+        state = "new " if self.is_new else ""
+        return f"<{state}Session sid={self.sid} keys={list(self)}>"
 
-    def _check_open(self) -> None:
-        if self._sealed:
-            raise SessionSealed(
-                "the response has left with its cookies: change the session before it is prepared; "
-                "to end a session later, use SessionManager.revoke"
-            )
-
-    def _leave_sid(self) -> None:
-        if not self._is_new:
-            self._ended_sid = self._ended_sid or self._sid
-        self._take_new_sid()
-
-    def _take_new_sid(self) -> None:
-        self._sid = str(uuid4())
-
-    def _is_modified(self) -> bool:
-        """Whether the data differs from what was loaded, at any depth."""
-        if self._marked:
-            return True
-        if self._before is None:
-            return False
-        if isinstance(self._before, dict):
-            return self._data != self._before or not _is_alike(self._data, self._before)
-        try:
-            return encode(self._data) != self._before
-        except (TypeError, ValueError, RecursionError):
-            return True  # the write that follows names the key
-
-    def _check_data(self) -> None:
-        """Raises SessionDataError where a value, changed in place, cannot be stored."""
-        if self._has_parts:
-            for key, value in self._data.items():
-                _check_storable(key, value)
-
-    def _claims(self) -> dict[str, Any]:
-        if self._id is None:
-            self._id = str(uuid4())
-        return {"id": self._id, "sid": self._sid, "creator": self._creator, **self._data}
-
-    def _written(self, expires_at: int) -> None:
-        self._is_new = self._carried = self._dropped = self._marked = False
-        self._ended_sid = None
-        self._labels = _NO_LABELS
-        self._expires_at = expires_at
-        self._has_parts = self._has_parts and not is_flat(self._data)
-        self._before = encode(self._data) if self._has_parts else None
+    def _ask(self, level: Level) -> None:
+        self._life.check_open()
+        self._life.asked.raise_to(level)
 
 
-def subject_text(value: object) -> str | None:
-    """A ``sub`` of any JSON type as the text that records are found by."""
-    if value is None or isinstance(value, str):
-        return value
-    return encode(value).decode()
+_set_life = Session._life.__set__  # type: ignore[attr-defined]
+
+_INSTEAD = {
+    "max_age": "set cookie_max_age, or access_token and refresh_token, in the configuration",
+    "permanent": "set cookie_max_age in the configuration",
+    "modified": "call session.changed()",
+    "new": "read session.is_new",
+    "sid": "call session.renew() for a new one",
+    "id": "it is given at the first write",
+    "subject": "set session['sub'], or the key that subject_key names",
+}
 
 
-def _is_alike(data: Mapping[str, Any], equal: Mapping[str, Any]) -> bool:
-    """Whether equal data is the same in a token's eyes too, where 1 is not True, not 1.0, and 0.0 is not -0.0."""
-    return all(_is_alike_value(value, equal[key]) for key, value in data.items())
+def session_of(life: Life) -> Session:
+    """The mapping for a handler over this life."""
+    session = Session.__new__(Session)
+    _set_life(session, life)
+    return session
 
 
-def _is_alike_value(one: object, other: object) -> bool:
-    return type(one) is type(other) and (not isinstance(one, float) or repr(one) == repr(other))
+def life_of(session: Session) -> Life:
+    """What the library remembers of a session."""
+    return session._life
 
 
-def _check_storable(key: str, value: object) -> None:
-    reason = explain_unstorable(value) or (None if key.isascii() else explain_unstorable(key))
-    if reason:
-        raise SessionDataError(f"session[{key!r}] cannot be stored: {reason}", key)
+def seal(session: Session) -> None:
+    """From now on a change raises SessionSealed: it could not be kept."""
+    session._life.is_sealed = True
+
+
+def warn_if_changed(session: Session) -> None:
+    """Logs the keys of values that were changed in place after the cookies had left: those changes are lost."""
+    lost = [key for key in session._life.data.changes() if type(session._life.data.view()[key]) not in SCALARS]
+    if lost:
+        logger.warning("session values changed after the response had left are lost: %s", ", ".join(map(repr, lost)))

@@ -85,7 +85,8 @@ class JtiConfig:
     generate: Callback | None = None
     persist: Callback | None = None
     verify: Callback | None = None
-    reuse_leeway: float = 10
+    reuse_leeway: float = 30
+    max_clock_skew: float = 30
     cache_ttl: float = 0
 
 
@@ -131,6 +132,8 @@ class SessionConfig:
     storage: str | JtiStorage | None = field(default=None, repr=False)
     storage_timeout: float = 2
     max_lifetime: float | None = None
+    subject_key: Any = "sub"
+    max_cookies_length: int = 6000
     purge_interval: float | None = 3600
 
     access: TokenPolicy = field(init=False, repr=False, compare=False)

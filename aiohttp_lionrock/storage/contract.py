@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 from ..errors import StorageError
 from ..jsontext import is_storable_text
 
-__all__ = ["MAX_METADATA_BYTES", "MAX_NUMBER", "MAX_TEXT", "Clock", "JtiRecord", "JtiStorage"]
+__all__ = ["MAX_METADATA_BYTES", "MAX_NUMBER", "MAX_TEXT", "Clock", "JtiRecord", "JtiStorage", "system_time"]
 
 Clock = Callable[[], float]
 
@@ -168,7 +168,7 @@ class JtiStorage(ABC):
     """The version of this contract that a backend was written for; the registry refuses another one."""
 
     def __init__(self, *, clock: Clock | None = None) -> None:
-        self.clock: Clock = _system_time if clock is None else clock
+        self.clock: Clock = system_time if clock is None else clock
 
     @classmethod
     @abstractmethod
@@ -259,6 +259,6 @@ class JtiStorage(ABC):
         await self.aclose()
 
 
-def _system_time() -> float:
+def system_time() -> float:
     """``time.time``, looked up when it is called: what replaces it in a test is seen."""
     return time.time()

@@ -1,7 +1,7 @@
 """TokenCache: a codec that does not judge one token again for every request that brings it."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
 
 from ..jsontext import encode, is_flat
 from ..settings.config import TokenPolicy
@@ -16,6 +16,7 @@ MAX_LENGTH = 4096  # characters, whatever length is let in
 MAX_CLAIMS = 32
 
 Claims = Mapping[str, Any]
+T = TypeVar("T")
 
 
 class _Known:
@@ -37,15 +38,16 @@ class _Known:
             self.payload = b""
 
 
-class TokenCache:
+class TokenCache(Generic[T]):
     """Signs and judges as its codec does, and remembers the tokens last signed or asked for.
 
     All that is kept is what a ring of keys has signed. Whenever the token comes again, its times are judged anew;
     whether its id is still honoured is not this file's business. The claims that go in or come out are for reading.
     """
 
-    def __init__(self, codec: TokenCodec) -> None:
+    def __init__(self, codec: TokenCodec, read: Callable[[Claims], T]) -> None:
         self._codec = codec
+        self._read = read
         self._known: dict[str, _Known] = {}
 
     def sign(self, claims: Claims, keys: KeyRing) -> str:
@@ -57,7 +59,7 @@ class TokenCache:
         self._keep(token, known)
         return token
 
-    def verify(self, token: str, keys: KeyRing, policy: TokenPolicy, now: int) -> Claims:
+    def verify(self, token: str, keys: KeyRing, policy: TokenPolicy, now: int) -> T:
         """As `TokenCodec.verify`."""
         known = self._known.pop(token, None)
         if known is not None and known.keys is keys:
@@ -71,7 +73,7 @@ class TokenCache:
         if known.policy is not policy or not known.begins <= now < known.ends:
             known.begins, known.ends = self._codec.check(claims, policy, now)
             known.policy = policy
-        return claims
+        return self._read(claims)
 
     def _read_again(self, known: _Known) -> Claims:
         """The claims of a token that has come again, and may come many times more."""

@@ -8,7 +8,6 @@ handler sends its response itself (a stream, a WebSocket handshake).
 import asyncio
 import contextlib
 import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from aiohttp.typedefs import Handler, Middleware
 from ..errors import ConfigError, StorageUnavailable
 from ..log import logger
 from ..sessions.manager import SessionManager
-from ..sessions.session import Session
+from ..sessions.session import Session, seal
 from ..settings.config import SessionConfig
 from ..settings.cookies import CookieChange, read_cookies
 from ..storage.contract import Clock, JtiStorage
@@ -57,7 +56,7 @@ def setup(
     *,
     storage: JtiStorage | str | None = None,
     request_env: RequestEnv | None = None,
-    clock: Clock = time.time,
+    clock: Clock | None = None,
     **settings: Any,
 ) -> SessionManager:
     """Gives every handler of an app and its sub-apps a session; the storage opens and closes with the app.
@@ -165,7 +164,7 @@ async def get_session(request: web.Request) -> Session:
         if slot.session is None:  # of two tasks that ask at once, both get the session that is loaded first
             slot.session = session
             if slot.saved:
-                session._sealed = True
+                seal(session)
     return slot.session
 
 
@@ -208,7 +207,8 @@ async def _purge_now_and_then(manager: SessionManager) -> None:
 
 async def _save(slot: _Slot, session: Session, response: web.StreamResponse) -> None:
     slot.changes = await slot.manager.save(session)
-    slot.saved = session._sealed = True
+    slot.saved = True
+    seal(session)
     slot.response = response
     _vary_by_cookie(response)
     if slot.changes:

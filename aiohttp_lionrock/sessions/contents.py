@@ -1,0 +1,52 @@
+"""Contents: what a token says of its session, read once for all requests that bring the token."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..jsontext import encode
+
+__all__ = ["CREATOR", "RESERVED", "Contents", "ContentsReader", "SubjectKey", "subject_text"]
+
+CREATOR = "SessionJWT"
+CLAIMS = frozenset({"aud", "exp", "iat", "iss", "jti", "nbf", "token_use"})
+OWN_FIELDS = frozenset({"id", "sid", "creator", "orig_iat"})
+RESERVED = CLAIMS | OWN_FIELDS
+
+SubjectKey = str | Callable[[Mapping[str, Any]], str | int | float | None]
+
+
+class Contents:
+    """The claims of a token, and what a session is made of. Shared by many requests: nobody changes anything in it."""
+
+    __slots__ = ("claims", "creator", "data", "expires_at", "id", "sid", "subject")
+
+    def __init__(self, claims: Mapping[str, Any], subject: Callable[[Mapping[str, Any]], str | None]) -> None:
+        self.claims = claims
+        self.id: str | None = claims.get("id")
+        self.sid: str = claims["sid"]
+        self.creator: str = claims.get("creator", CREATOR)
+        self.expires_at = int(claims["exp"])
+        self.data: Mapping[str, Any] = {name: value for name, value in claims.items() if name not in RESERVED}
+        self.subject = subject(self.data)
+
+
+class ContentsReader:
+    """Reads claims under one configuration: ``subject_key`` says where the data names the user."""
+
+    def __init__(self, subject_key: SubjectKey) -> None:
+        self._subject_key = subject_key
+
+    def __call__(self, claims: Mapping[str, Any]) -> Contents:
+        return Contents(claims, self.subject_of)
+
+    def subject_of(self, data: Mapping[str, Any]) -> str | None:
+        """Whose session this data makes it, as the text that records are found by; None: nobody's."""
+        key = self._subject_key
+        return subject_text(data.get(key) if isinstance(key, str) else key(data))
+
+
+def subject_text(value: object) -> str | None:
+    """A subject of any JSON type as text."""
+    if value is None or isinstance(value, str):
+        return value
+    return encode(value).decode()

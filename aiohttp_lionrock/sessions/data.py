@@ -1,0 +1,129 @@
+"""SessionData: what the application keeps. Parts of a token that nobody touches are neither copied nor compared.
+
+What came in a token is shared by every request that brings it, so nothing of it that could change inside is ever
+handed out: whoever asks for a list or a dictionary gets a copy, which takes its place in this request alone.
+"""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ..errors import SessionDataError
+from ..jsontext import SCALARS, encode, explain_unstorable
+
+__all__ = ["SessionData", "check_storable", "copied"]
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_ABSENT = object()
+
+
+class SessionData:
+    """The data as it was presented, and as it is now. ``assigned``: the keys that this request has set itself."""
+
+    __slots__ = ("_before", "_now", "assigned")
+
+    def __init__(self, before: Mapping[str, Any] = _NOTHING) -> None:
+        self._before = before
+        self._now: Mapping[str, Any] = before  # the same object until the first change
+        self.assigned: set[str] = set()
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._now
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._now)
+
+    def __len__(self) -> int:
+        return len(self._now)
+
+    def __getitem__(self, key: str) -> Any:
+        value = self._now[key]
+        if type(value) in SCALARS or value is not self._before.get(key):
+            return value
+        own = self._own()[key] = copied(value)
+        return own
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._own()[key] = value
+        self.assigned.add(key)
+
+    def __delitem__(self, key: str) -> None:
+        del self._own()[key]
+
+    def clear(self) -> None:
+        """Removes every key."""
+        self._now = {}
+
+    def keep_assigned(self) -> None:
+        """Removes what this request has not set itself."""
+        self._now = {key: value for key, value in self._now.items() if key in self.assigned}
+
+    def view(self) -> Mapping[str, Any]:
+        """The data as it is, to be read and not to be changed."""
+        return self._now
+
+    def is_changed(self) -> bool:
+        """Whether it differs, at any depth, from what was presented or last written."""
+        before, now = self._before, self._now
+        if now is before:
+            return False
+        return len(now) != len(before) or any(True for _ in self.changes())
+
+    def changes(self) -> Iterator[str]:
+        """The keys whose values differ from what was presented or last written, without those that are gone."""
+        before = self._before
+        for key, value in self._now.items():
+            was = before.get(key, _ABSENT)
+            if value is not was and not _is_same(value, was):
+                yield key
+
+    def check(self) -> None:
+        """Raises SessionDataError, naming the key, where a value was changed in place into what cannot be stored."""
+        if self._now is self._before:
+            return
+        for key, value in self._now.items():
+            if type(value) not in SCALARS and value is not self._before.get(key):
+                check_storable(key, value)
+
+    def written(self) -> None:
+        """Takes the data as it is for what it is compared with from now on."""
+        before = self._before
+        if self._now is not before:
+            self._before = {
+                key: value if type(value) in SCALARS or value is before.get(key) else copied(value)
+                for key, value in self._now.items()
+            }
+        self.assigned = set()
+
+    def _own(self) -> dict[str, Any]:
+        if self._now is self._before or type(self._now) is not dict:
+            self._now = dict(self._now)
+        return self._now
+
+
+def copied(value: Any) -> Any:
+    """A copy of a JSON value that shares no part that could change inside."""
+    if isinstance(value, dict):
+        return {key: item if type(item) in SCALARS else copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [item if type(item) in SCALARS else copied(item) for item in value]
+    return value
+
+
+def check_storable(key: str, value: object) -> None:
+    """Raises SessionDataError where this value would not come back from a token as it is."""
+    reason = explain_unstorable(value) or (None if key.isascii() else explain_unstorable(key))
+    if reason:
+        raise SessionDataError(f"session[{key!r}] cannot be stored: {reason}", key)
+
+
+def _is_same(value: object, was: object) -> bool:
+    """Whether a token would say the same of both: 1 is neither True nor 1.0, and 0.0 is not -0.0."""
+    if type(value) is not type(was):
+        return False
+    if type(value) in SCALARS:
+        return value == was and (type(value) is not float or repr(value) == repr(was))
+    try:
+        return encode(value) == encode(was)
+    except (TypeError, ValueError, RecursionError):
+        return False  # the write that follows names the key

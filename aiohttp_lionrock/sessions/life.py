@@ -1,0 +1,144 @@
+"""What is to be done with a session at the end of a request: one pure decision.
+
+It has three grounds: what was *presented* by the request, what was *asked* by the handler, and the *data* as it is now.
+Whoever does I/O carries the plan out and decides nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import Enum, IntEnum
+from typing import Any, NamedTuple
+
+from ..errors import TokenError
+from ..storage.contract import JtiRecord
+from ..tokens.keys import KeyRing
+from .data import SessionData
+
+__all__ = ["Act", "Arrival", "Asked", "Level", "Plan", "Presented", "Rules", "plan"]
+
+
+class Arrival(Enum):
+    """How the session came with the request."""
+
+    FRESH = "no token, or a refused one"
+    LOADED = "an honoured access token"
+    REFRESHED = "an honoured refresh token"
+    SUPERSEDED = "a token of a session that was renewed a moment ago"
+
+
+class Presented(NamedTuple):
+    """What a request brought. Made once, by ``load``; never changed.
+
+    ``sid``, ``subject``, ``record`` and ``jti`` (of the refresh token) are those of the session that came, where one
+    did; ``fault`` is why a token was refused.
+    """
+
+    arrival: Arrival
+    keys: KeyRing
+    env: Mapping[str, str] | None = None
+    sid: str | None = None
+    subject: str | None = None
+    record: JtiRecord | None = None
+    jti: str | None = None
+    fault: TokenError | None = None
+
+
+class Level(IntEnum):
+    """What the handler wants at least. It only rises."""
+
+    KEEP = 0
+    WRITE = 1
+    RENEW = 2
+    END = 3
+
+
+class Asked:
+    """What the handler asked for, beside changing the data: a level, and labels for the record."""
+
+    __slots__ = ("labels", "level")
+
+    def __init__(self) -> None:
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Asks for nothing."""
+        self.level = Level.KEEP
+        self.labels: Mapping[str, str] = {}
+
+    def raise_to(self, level: Level) -> None:
+        """Asks for at least this much."""
+        self.level = max(self.level, level)
+
+
+class Rules(NamedTuple):
+    """The settings that the decision goes by. ``has_records``: there is a storage."""
+
+    subject_of: Callable[[Mapping[str, Any]], str | None]
+    resave: bool = False
+    save_uninitialized: bool = False
+    rotate: bool = True
+    has_records: bool = False
+
+
+class Act(Enum):
+    """What becomes of the session."""
+
+    NOTHING = "no cookies"
+    WRITE = "new tokens, same sid"
+    START = "new tokens under a new sid"
+    MOVE = "new tokens under a new sid, which takes over from the old one"
+    END = "the session ends, its cookies are deleted"
+
+
+class Plan(NamedTuple):
+    """The decision.
+
+    ``refreshes``: the refresh token is written too. ``inherits``: the new sid takes data over from a session that
+    belongs to the same subject, so it may only begin while that one lives. ``leaves``: somebody's session is left; only
+    what the request assigned goes along, and whatever took over from that session meanwhile is left as well.
+    """
+
+    act: Act
+    refreshes: bool = True
+    inherits: bool = False
+    leaves: bool = False
+
+
+_NOTHING = Plan(Act.NOTHING)
+_WRITE = Plan(Act.WRITE)
+_WRITE_ACCESS = Plan(Act.WRITE, refreshes=False)
+_START = Plan(Act.START)
+_LOGIN = Plan(Act.MOVE)
+_RENEW = Plan(Act.MOVE, inherits=True)
+_LEAVE = Plan(Act.MOVE, leaves=True)
+_END = Plan(Act.END)
+
+
+def plan(presented: Presented, asked: Asked, data: SessionData, rules: Rules) -> Plan:
+    """Decides. Reads nothing but its arguments and changes nothing."""
+    changed = asked.level is Level.WRITE or data.is_changed()
+    if asked.level is Level.END:
+        return _after_the_end(presented) if changed else _END
+    if presented.arrival is Arrival.SUPERSEDED:
+        return _NOTHING if rules.subject_of(data.view()) is None else _START
+    if presented.arrival is Arrival.FRESH:
+        return _START if changed or rules.resave or rules.save_uninitialized else _NOTHING
+    if changed and (subject := rules.subject_of(data.view())) != presented.subject:
+        return _to_another(presented, subject, data)
+    if asked.level is Level.RENEW:
+        return _RENEW
+    if changed or rules.resave or presented.arrival is Arrival.REFRESHED or (rules.has_records and asked.labels):
+        needs_both = changed or rules.rotate or presented.arrival is Arrival.LOADED
+        return _WRITE if needs_both else _WRITE_ACCESS
+    return _NOTHING
+
+
+def _after_the_end(presented: Presented) -> Plan:
+    """Something was stored after a logout: that is a new session."""
+    return _START if presented.sid is None else _LEAVE
+
+
+def _to_another(presented: Presented, subject: str | None, data: SessionData) -> Plan:
+    """The subject changed. Data crosses only out of nobody's session."""
+    if presented.subject is None:
+        return _LOGIN
+    return _LEAVE if data.assigned.intersection(data) else _END

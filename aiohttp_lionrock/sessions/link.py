@@ -1,0 +1,67 @@
+"""The way to what keeps the ids: one deadline around the whole of a load or of a save, and an open storage."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import ParamSpec, TypeVar
+
+from ..errors import StorageUnavailable
+from ..storage.contract import JtiStorage
+
+__all__ = ["Deadline", "StorageLink"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Deadline:
+    """Holds what it runs to so many seconds. Raises StorageUnavailable where that takes longer."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    async def __call__(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            async with asyncio.timeout(self.seconds):
+                return await work(*args, **kwargs)
+        except TimeoutError as exc:
+            raise StorageUnavailable(f"the storage did not answer within {self.seconds:g} s") from exc
+
+
+class StorageLink(Deadline):
+    """The same for work on a storage, which it opens first where that has not succeeded yet."""
+
+    def __init__(self, storage: JtiStorage, seconds: float) -> None:
+        super().__init__(seconds)
+        self.storage = storage
+        self._is_open = False
+        self._is_closed = False
+
+    async def __call__(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._is_open:
+            return await super().__call__(work, *args, **kwargs)
+        if self._is_closed:
+            raise StorageUnavailable(
+                "the session manager is closed: nothing can be loaded, saved or revoked until it is opened again",
+                maybe_done=False,
+            )
+
+        async def open_first() -> T:
+            await self.storage.open()
+            self._is_open = not self._is_closed
+            return await work(*args, **kwargs)
+
+        return await super().__call__(open_first)
+
+    async def open(self) -> None:
+        """Opens the storage, and asks whether it serves. Raises StorageUnavailable; the next work tries again."""
+        self._is_closed = False
+        await self(self.storage.ping)
+
+    async def aclose(self) -> None:
+        """Closes the storage. Raises StorageUnavailable where it does not close in time."""
+        self._is_open, self._is_closed = False, True
+        try:
+            async with asyncio.timeout(self.seconds):
+                await self.storage.aclose()
+        except TimeoutError as exc:
+            raise StorageUnavailable(f"the storage did not close within {self.seconds:g} s") from exc

@@ -1,0 +1,174 @@
+"""Loader: from the cookies of a request to the session that it presents."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..errors import TokenClaimError, TokenError, TokenExpired, TokenReused, TokenRevoked, TokenSuperseded
+from ..settings.config import SessionConfig, TokenPolicy
+from ..storage.contract import Clock, JtiRecord
+from ..tokens.cache import TokenCache
+from ..tokens.codec import read_time
+from .contents import Contents
+from .jti import Candidate, JtiAuthority, Verdict
+from .life import Arrival, Presented
+from .state import Life
+
+__all__ = ["Cookies", "Loader"]
+
+MAX_CANDIDATES = 4  # cookies of one name that are tried
+
+Cookies = Mapping[str, str | Sequence[str]]
+
+_NO_IDS = Verdict()
+
+
+class _Honoured(NamedTuple):
+    contents: Contents
+    created_at: int | None
+    verdict: Verdict
+
+
+class _Refused(NamedTuple):
+    fault: TokenError
+    contents: Contents | None
+    record: JtiRecord | None
+
+
+class Loader:
+    """Judges the tokens that came, and says whose session the request brings.
+
+    ``on_replay`` is told of each refresh token that was used before, and that only a thief explains.
+    """
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        tokens: TokenCache[Contents],
+        authority: JtiAuthority,
+        clock: Clock,
+        subject_of: Callable[[Mapping[str, Any]], str | None],
+        on_replay: Callable[[Candidate], Awaitable[None]],
+    ) -> None:
+        self._config = config
+        self._tokens = tokens
+        self._authority = authority
+        self._has_ids = config.jti_policy is not None
+        self._clock = clock
+        self._subject_of = subject_of
+        self._on_replay = on_replay
+
+    def new(self, fresh: Presented) -> Life:
+        """A session that nothing was presented for."""
+        return Life(fresh, None, self._subject_of)
+
+    async def load(self, cookies: Cookies, fresh: Presented) -> Life:
+        """The session that these cookies stand for, or a new one; ``fresh`` has the keys and the environment."""
+        access, refresh = self._config.access, self._config.refresh
+        access_tokens = _candidates(cookies, access.name)
+        refresh_tokens = _candidates(cookies, refresh.name) if refresh else []
+        try:
+            if access_tokens:
+                try:
+                    return await self._read(access_tokens, access, fresh)
+                except TokenExpired:
+                    if refresh is None:
+                        raise
+            if refresh is not None and refresh_tokens:
+                return await self._read(refresh_tokens, refresh, fresh)
+        except TokenError as fault:
+            return self.new(fresh._replace(fault=fault))
+        return self.new(fresh)
+
+    async def _read(self, tokens: list[str], policy: TokenPolicy, fresh: Presented) -> Life:
+        """The session of the best token that is honoured. Raises the most severe fault where none is."""
+        honoured: list[_Honoured] = []
+        refused: list[_Refused] = []
+        now = int(self._clock())
+        for token in tokens:
+            contents, verdict = None, _NO_IDS
+            try:
+                contents = self._tokens.verify(token, fresh.keys, policy, now)
+                created_at = self._began(contents.claims, now)
+                if self._has_ids:
+                    verdict = await self._authority.judge(Candidate(contents, policy, fresh, now))
+                if verdict.superseded is not None:
+                    raise verdict.superseded
+            except TokenError as fault:
+                refused.append(_Refused(fault, contents, verdict.record))
+            else:
+                honoured.append(_Honoured(contents, created_at, verdict))
+        if refused:
+            await self._tell_replays(honoured, refused, policy, fresh, now)
+        return self._loaded(_newest(honoured), policy, fresh) if honoured else self._refused(refused, fresh)
+
+    async def _tell_replays(
+        self, honoured: list[_Honoured], refused: list[_Refused], policy: TokenPolicy, fresh: Presented, now: int
+    ) -> None:
+        for fault, contents, _ in refused:
+            if not isinstance(fault, TokenReused) or contents is None:
+                continue
+            if all(contents.sid != good.contents.sid for good in honoured):  # who has the current token is no thief
+                await self._on_replay(Candidate(contents, policy, fresh, now))
+
+    def _loaded(self, found: _Honoured, policy: TokenPolicy, fresh: Presented) -> Life:
+        contents, created_at, verdict = found
+        arrival = Arrival.LOADED if policy.use == "access" else Arrival.REFRESHED
+        presented = Presented(
+            arrival, fresh.keys, fresh.env, contents.sid, contents.subject, verdict.record, verdict.jti
+        )
+        return Life(presented, contents, self._subject_of, created_at)
+
+    def _refused(self, refused: list[_Refused], fresh: Presented) -> Life:
+        fault, contents, record = min(refused, key=lambda one: _severity(one.fault))
+        if not isinstance(fault, TokenSuperseded) or contents is None:
+            raise fault
+        presented = fresh._replace(
+            arrival=Arrival.SUPERSEDED, sid=contents.sid, subject=contents.subject, record=record, fault=fault
+        )
+        return self.new(presented)
+
+    def _began(self, claims: Mapping[str, Any], now: int) -> int | None:
+        """When the session began, where that is known; raises where it has lasted for ``max_lifetime``."""
+        longest = self._config.max_lifetime
+        if longest is None:
+            return claims.get("orig_iat")
+        began = read_time(claims, "orig_iat" if "orig_iat" in claims else "iat")
+        if began is None:
+            began = now
+        if began > now + self._config.clock_tolerance:
+            raise TokenClaimError("session begins in the future")
+        if began + longest <= now:
+            raise TokenExpired("session has reached its max_lifetime")
+        return int(began)
+
+
+def _candidates(cookies: Cookies, name: str) -> list[str]:
+    """The values to try, in the order of the wire contract: the first one, then the others, last first."""
+    values = cookies.get(name)
+    if not values:
+        return []
+    if isinstance(values, str):
+        return [values]
+    if len(values) == 1:
+        return [values[0]] if values[0] else []
+    first, *others = values
+    tried = dict.fromkeys(value for value in [first, *reversed(others)] if value)
+    return list(tried)[:MAX_CANDIDATES]
+
+
+def _newest(honoured: list[_Honoured]) -> _Honoured:
+    """Of the tokens of one session the one issued last: after a change of ``domain`` the older cookie comes first.
+
+    Another session beside it changes nothing: a sibling domain cannot put its own over the visitor's.
+    """
+    first = honoured[0]
+    if len(honoured) == 1 or first.contents.id is None:
+        return first
+    same = [one for one in honoured if one.contents.id == first.contents.id]
+    return max(same, key=lambda one: read_time(one.contents.claims, "iat") or 0)
+
+
+def _severity(fault: TokenError) -> int:
+    """Superseded and revoked are never refreshed; expired may be; anything else is only junk beside those."""
+    order = (TokenSuperseded, TokenRevoked, TokenExpired)
+    return next((rank for rank, kind in enumerate(order) if isinstance(fault, kind)), len(order))

@@ -1,0 +1,257 @@
+"""Moves: how the record of a session begins, changes, and hands over to another; each move with its way back.
+
+Tokens are signed before a record is changed, so that data which does not fit costs nothing. What is begun here is
+finished or taken back, whoever still waits for it: a call of unknown outcome leaves a repair behind.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+
+from ..errors import SessionDataError, StorageError, StorageUnavailable, TokenRevoked, TokenSuperseded
+from ..jsontext import is_storable_text
+from ..settings.config import SessionConfig, TokenPolicy
+from ..storage.contract import MAX_TEXT, JtiRecord, JtiStorage
+from .endings import Endings
+from .life import Arrival, Plan
+from .mint import Draft, Grant, Issued, TokenMint
+from .repairs import Repairs, Urgency
+from .state import check_label_sizes
+from .turns import Turns
+from .verdicts import Leeway, State, state_of
+
+__all__ = ["Moves"]
+
+SUPERSEDED_FOR = 600  # seconds, at least, that a superseded record stays
+UNDO_ATTEMPTS = 8
+
+NewJti = Callable[[Draft, TokenPolicy], Awaitable[str]]
+
+
+class Moves:
+    """Changes the records of a storage in step with the tokens that are issued."""
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        leeway: Leeway,
+        storage: JtiStorage,
+        mint: TokenMint,
+        new_jti: NewJti,
+        repairs: Repairs,
+        endings: Endings,
+        turns: Turns,
+    ) -> None:
+        self._config = config
+        self._leeway = leeway
+        self._storage = storage
+        self._mint = mint
+        self._new_jti = new_jti
+        self._repairs = repairs
+        self._endings = endings
+        self._turns = turns
+
+    async def start(self, draft: Draft, metadata: Mapping[str, str] | None = None) -> list[Issued]:
+        """Inserts a sid that was made in this very request."""
+        presented = draft.presented
+        grant = Grant(await self._fresh_jti("access", draft), await self._fresh_jti("refresh", draft))
+        issued = self._mint.sign(draft, grant)
+        subject = draft.life.subject
+        _check_subject(subject, self._config)
+        record = JtiRecord(
+            sid=draft.sid,
+            version=1,
+            expires_at=_latest_exp(issued),
+            created_at=draft.now,
+            access_jti=grant.access_jti,
+            refresh_jti=grant.refresh_jti,
+            subject=subject,
+            metadata=_with_labels(metadata or {}, draft),
+        )
+        try:
+            await self._storage.insert(record)
+            if presented.arrival is Arrival.SUPERSEDED and presented.subject == subject:
+                await self._end_disputed(presented.record)
+        except (StorageError, asyncio.CancelledError) as exc:
+            self._undo_start(draft.sid, exc)
+            raise
+        return issued
+
+    async def move(self, draft: Draft, plan: Plan) -> list[Issued]:
+        """Inserts the new sid, then hands the old one over to it.
+
+        Raises TokenRevoked or TokenSuperseded where the new one inherits and the old one is gone by now.
+        """
+        presented = draft.presented
+        assert presented.sid is not None
+        old = presented.record or await self._storage.get(presented.sid)
+        issued = await self.start(draft, old.metadata if old and not plan.leaves else None)
+        try:
+            await self._hand_over(presented.sid, old, draft, plan)
+        except (StorageError, TokenRevoked, asyncio.CancelledError) as exc:
+            self._undo_start(draft.sid, exc)
+            raise
+        return issued
+
+    async def write(self, draft: Draft) -> list[Issued]:
+        """New tokens under the record of a session that goes on; with a rotation, where it is due."""
+
+        async def change(record: JtiRecord | None) -> tuple[JtiRecord, list[Issued]]:
+            return await self._continued(_alive(record), draft)
+
+        stored, issued = await self._turns.change(draft.sid, draft.presented.record, change)
+        if state_of(stored) is State.ROTATING and stored.previous_jti == draft.presented.jti:
+            self._start_leeway(stored, draft.now)
+        return issued
+
+    def take_back(self, draft: Draft) -> None:
+        """Undoes a start or a move that nobody will hear of: its answer is not to be sent."""
+        self._give_back_later(draft)
+        self._undo_start(draft.sid, None)
+
+    async def _continued(self, record: JtiRecord, draft: Draft) -> tuple[JtiRecord, list[Issued]]:
+        """The record as it is to be, and the tokens of this response under it."""
+        presented, successor, refresh_iat = draft.presented, record, None
+        if presented.arrival is Arrival.REFRESHED and self._config.rotate and self._covers("refresh"):
+            if record.refresh_jti == presented.jti:
+                fresh = await self._fresh_jti("refresh", draft)
+                successor = replace(record, refresh_jti=fresh, previous_jti=record.refresh_jti, rotated_at=None)
+            elif not draft.life.data.is_changed():
+                refresh_iat = record.rotated_at
+        grant = Grant(
+            access_jti=record.access_jti or await self._fresh_jti("access", draft),
+            refresh_jti=successor.refresh_jti or await self._fresh_jti("refresh", draft),
+            refresh_iat=refresh_iat,
+        )
+        issued = self._mint.sign(draft, grant)
+        successor = replace(
+            successor,
+            access_jti=grant.access_jti,
+            refresh_jti=grant.refresh_jti,
+            expires_at=max(record.expires_at, _latest_exp(issued)),
+            metadata=_with_labels(record.metadata, draft),
+        )
+        return successor, issued
+
+    async def _hand_over(self, sid: str, known: JtiRecord | None, draft: Draft, plan: Plan) -> None:
+        async def supersede(record: JtiRecord | None) -> tuple[JtiRecord, None]:
+            draft.handed_over = record = _alive(record)
+            return self._superseded(record, draft), None
+
+        try:
+            await self._turns.change(sid, known, supersede)
+        except (StorageUnavailable, asyncio.CancelledError) as exc:
+            if _may_be_done(exc):
+                self._give_back_later(draft)
+            raise
+        except TokenRevoked as gone:
+            if plan.inherits:
+                raise
+            if plan.leaves and isinstance(gone, TokenSuperseded):
+                await self._endings.end(sid)
+
+    def _superseded(self, record: JtiRecord, draft: Draft) -> JtiRecord:
+        stays = max(SUPERSEDED_FOR, int(self._leeway.reuse + self._leeway.skew) + 1)
+        return JtiRecord(
+            sid=record.sid,
+            version=record.version,
+            expires_at=draft.now + stays,
+            created_at=record.created_at,
+            rotated_at=draft.now,
+            subject=record.subject,
+            successor=draft.sid,
+        )
+
+    async def _end_disputed(self, record: JtiRecord | None) -> None:
+        """A new login of the same subject beside a refresh token that may have been stolen: its session ends."""
+        if record is not None and state_of(record) is not State.SUPERSEDED:
+            await self._endings.end(record.sid)
+
+    def _undo_start(self, sid: str, cause: BaseException | None) -> None:
+        if not _may_be_done(cause):
+            return
+        attempts = 0
+
+        async def undo() -> bool:
+            # A record that is not there may still be on its way, so one look is not enough.
+            nonlocal attempts
+            attempts += 1
+            return await self._storage.delete(sid) is not None or attempts >= UNDO_ATTEMPTS
+
+        self._repairs.add(Urgency.UNTOLD, sid, undo)
+
+    def _give_back_later(self, draft: Draft) -> None:
+        if (before := draft.handed_over) is not None:
+            self._repairs.add(Urgency.HELD, before.sid, lambda: self._give_back(before, draft.sid))
+
+    async def _give_back(self, before: JtiRecord, successor: str) -> bool:
+        """Undoes a hand-over that may have been made: only where it is this one that the record names."""
+        found = await self._storage.get(before.sid)
+        if found is None:
+            return True
+        if found.successor == successor:
+            return await self._storage.replace(before, found.version)
+        if found.version > before.version:
+            return True
+        # Nothing was done yet. One more version keeps the lost write from being done late.
+        return await self._storage.replace(found, found.version)
+
+    def _start_leeway(self, stored: JtiRecord, rotated: int) -> None:
+        """Lets the leeway of the token before run, once its successor is stored and on its way.
+
+        Until then, and for ever where this process ends here, that token gets the successor at any time: a client
+        that never got it is not taken for a thief, whichever process it asks. The answer need not wait for it.
+        """
+
+        async def begin(record: JtiRecord | None) -> tuple[JtiRecord, None]:
+            record = _alive(record)
+            if state_of(record) is not State.ROTATING or record.previous_jti != stored.previous_jti:
+                return record, None
+            now = int(self._storage.clock())
+            return replace(record, rotated_at=rotated if 0 <= now - rotated <= 1 else now), None
+
+        async def settle() -> bool:
+            await self._turns.change(stored.sid, stored, begin)
+            return True
+
+        self._repairs.add(Urgency.LEEWAY, stored.sid, settle)
+
+    def _covers(self, use: str) -> bool:
+        policy = self._config.access if use == "access" else self._config.refresh
+        return policy is not None and policy.covered
+
+    async def _fresh_jti(self, use: str, draft: Draft) -> str | None:
+        policy = self._config.access if use == "access" else self._config.refresh
+        return await self._new_jti(draft, policy) if policy is not None and policy.covered else None
+
+
+def _alive(record: JtiRecord | None) -> JtiRecord:
+    if record is None:
+        raise TokenRevoked("session was ended while the request was handled")
+    if state_of(record) is State.SUPERSEDED:
+        raise TokenSuperseded("session was renewed while the request was handled")
+    return record
+
+
+def _may_be_done(cause: BaseException | None) -> bool:
+    return not isinstance(cause, StorageUnavailable) or cause.maybe_done
+
+
+def _latest_exp(issued: list[Issued]) -> int:
+    return max(int(token.claims["exp"]) for token in issued)
+
+
+def _check_subject(subject: str | None, config: SessionConfig) -> None:
+    if subject is not None and (not is_storable_text(subject) or len(subject) > MAX_TEXT):
+        key = config.subject_key if isinstance(config.subject_key, str) else None
+        named = f"session[{key!r}]" if key else "the subject of the session"
+        raise SessionDataError(f"{named} must be text of at most {MAX_TEXT} characters without NUL", key)
+
+
+def _with_labels(known: Mapping[str, str], draft: Draft) -> Mapping[str, str]:
+    labels = draft.life.asked.labels
+    if not labels:
+        return known
+    metadata = {**known, **labels}
+    check_label_sizes(metadata)
+    return metadata

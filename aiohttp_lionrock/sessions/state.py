@@ -1,0 +1,119 @@
+"""Life: what the library remembers of a session in hand, beside what the handler sees of it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import uuid4
+from weakref import WeakValueDictionary
+
+from ..errors import SessionDataError, SessionSealed, TokenError
+from ..storage.contract import MAX_METADATA_BYTES
+from .contents import CREATOR, Contents, ContentsReader
+from .data import SessionData
+from .life import Asked, Presented
+
+__all__ = ["Life", "check_label_sizes", "life_in_hand"]
+
+_by_sub = ContentsReader("sub").subject_of
+
+# Sids that no token and no record has yet, by the session in hand that is to get them.
+_in_hand: WeakValueDictionary[str, "Life"] = WeakValueDictionary()
+
+
+class Life:
+    """What the library remembers of a session in hand.
+
+    | field | written by | read by |
+    |---|---|---|
+    | ``presented`` | load, and save once the tokens are signed | plan, save |
+    | ``asked`` | the session's methods; save starts it anew | plan, save |
+    | ``data`` | the mapping's methods | plan, save |
+    | ``id sid creator created_at expires_at`` | load, renew, invalidate, save | the handler, mint |
+    | ``rejected`` | load; save, where the session was ended meanwhile | the handler |
+    | ``is_new`` | load, invalidate, save | the handler |
+    | ``is_sealed`` | `seal` | whatever would change the session |
+    | ``subject_of`` | the manager | ``Session.subject`` |
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "asked",
+        "created_at",
+        "creator",
+        "data",
+        "expires_at",
+        "id",
+        "is_new",
+        "is_sealed",
+        "presented",
+        "rejected",
+        "sid",
+        "subject_of",
+    )
+
+    def __init__(
+        self,
+        presented: Presented | None = None,
+        contents: Contents | None = None,
+        subject_of: Callable[[Mapping[str, Any]], str | None] = _by_sub,
+        created_at: int | None = None,
+    ) -> None:
+        self.presented = presented
+        self.subject_of = subject_of
+        self.asked = Asked()
+        self.created_at = created_at
+        self.is_sealed = False
+        if contents is None:
+            self.rejected: TokenError | None = None if presented is None else presented.fault
+            self.start_over()
+            return
+        self.rejected = None
+        self.is_new = False
+        self.id = contents.id
+        self.sid = contents.sid
+        self.creator = contents.creator
+        self.expires_at: int | None = contents.expires_at
+        self.data = SessionData(contents.data)
+
+    @property
+    def subject(self) -> str | None:
+        """Whose session the data makes it; None: nobody's."""
+        return self.subject_of(self.data.view())
+
+    def start_over(self) -> None:
+        """A session of which nothing is known yet."""
+        self.is_new = True
+        self.id = self.created_at = self.expires_at = None
+        self.creator = CREATOR
+        self.data = SessionData()
+        self.take_new_sid()
+
+    def take_new_sid(self) -> None:
+        """A sid that nobody has yet."""
+        self.sid = str(uuid4())
+        _in_hand[self.sid] = self
+
+    def check_open(self) -> None:
+        """Raises SessionSealed where a change could not be kept any more."""
+        if self.is_sealed:
+            raise SessionSealed(
+                "the response has left with its cookies: change the session before it is prepared; "
+                "to end a session later, use SessionManager.revoke"
+            )
+
+
+def life_in_hand(sid: str) -> Life | None:
+    """The session in some request's hand that is to get this sid when it is saved."""
+    life = _in_hand.get(sid)
+    return life if life is not None and life.sid == sid else None
+
+
+def check_label_sizes(labels: Mapping[str, str]) -> None:
+    """Raises SessionDataError, naming the largest, where labels are more than a record keeps."""
+    sizes = {name: len(name.encode()) + len(text.encode()) for name, text in labels.items()}
+    if sum(sizes.values()) > MAX_METADATA_BYTES:
+        largest = max(sizes, key=sizes.__getitem__)
+        raise SessionDataError(
+            f"labels must be at most {MAX_METADATA_BYTES} bytes together, these are {sum(sizes.values())};"
+            f" the largest is {largest!r}",
+            largest,
+        )

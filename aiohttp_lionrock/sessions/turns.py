@@ -1,0 +1,134 @@
+"""Turns: changes of one record that meet in one process share one compare-and-set, in the order in which they came."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from random import uniform
+from typing import Generic, NamedTuple, TypeVar
+
+from ..errors import StorageUnavailable
+from ..storage.contract import JtiRecord, JtiStorage
+
+__all__ = ["Change", "Changed", "Turns"]
+
+MAX_ATTEMPTS = 100
+FIRST_PAUSE = 0.001  # seconds; between attempts, so that of two processes none starves
+LONGEST_PAUSE = 0.1
+
+T = TypeVar("T")
+Change = Callable[[JtiRecord | None], Awaitable[tuple[JtiRecord, T]]]
+"""From a record (None: there is none) to what it is to be, and what the caller gets; raises where it must not change."""
+
+
+class Changed(NamedTuple, Generic[T]):
+    """What a change came to: the record as it stands now, and the change's own result."""
+
+    record: JtiRecord
+    result: T
+
+
+class _Waiting(NamedTuple):
+    change: Change[object]
+    future: "asyncio.Future[Changed[object]]"
+
+
+class Turns:
+    """Changes records of a storage. Whoever is alone goes straight on; those who meet go together."""
+
+    def __init__(self, storage: JtiStorage, deadline: Callable[..., Awaitable[None]]) -> None:
+        self._storage = storage
+        self._deadline = deadline
+        self._waiting: dict[str, list[_Waiting]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def change(self, sid: str, known: JtiRecord | None, change: Change[T]) -> Changed[T]:
+        """Applies a change to the record as it is stored, beginning with the one that is known, if any.
+
+        Raises what ``change`` raises, and StorageUnavailable. A cancelled caller's change may be done or not.
+        """
+        if sid in self._waiting:
+            future: asyncio.Future[Changed[T]] = asyncio.get_running_loop().create_future()
+            self._waiting[sid].append(_Waiting(change, future))  # type: ignore[arg-type]
+            return await future
+        self._waiting[sid] = []
+        try:
+            return await self._alone(sid, known, change)
+        finally:
+            self._pass_on(sid)
+
+    def _pass_on(self, sid: str) -> None:
+        if not self._waiting[sid]:
+            del self._waiting[sid]
+            return
+        task = asyncio.get_running_loop().create_task(self._drain(sid))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _alone(self, sid: str, known: JtiRecord | None, change: Change[T]) -> Changed[T]:
+        record, is_fresh = known, False
+        for attempt in range(MAX_ATTEMPTS):
+            if record is None:
+                record, is_fresh = await self._storage.get(sid), True
+            wanted, result = await change(record)
+            if wanted == record:
+                if is_fresh:
+                    return Changed(wanted, result)
+            elif record is not None and await self._storage.replace(wanted, record.version):
+                return Changed(replace(wanted, version=record.version + 1), result)
+            record = None
+            if is_fresh:
+                await _back_off(attempt)
+        raise StorageUnavailable("the session's record changes faster than it can be written", maybe_done=False)
+
+    async def _drain(self, sid: str) -> None:
+        """Serves those who wait, all of one moment together, until nobody does."""
+        try:
+            while group := [one for one in self._waiting[sid] if not one.future.done()]:
+                self._waiting[sid] = []
+                try:
+                    await self._deadline(self._together, sid, group)
+                except StorageUnavailable as exc:
+                    for one in group:
+                        if not one.future.done():
+                            one.future.set_exception(_own(exc))
+        finally:
+            for one in self._waiting.pop(sid):
+                one.future.cancel()
+
+    async def _together(self, sid: str, group: list[_Waiting]) -> None:
+        for attempt in range(MAX_ATTEMPTS):
+            stored = await self._storage.get(sid)
+            record, results = stored, []
+            for one in group:
+                if one.future.done():
+                    continue
+                try:
+                    record, result = await one.change(record)
+                except Exception as exc:
+                    one.future.set_exception(exc)
+                else:
+                    results.append((one.future, result))
+            if record is None or record == stored:
+                after = record
+            elif stored is not None and await self._storage.replace(record, stored.version):
+                after = replace(record, version=stored.version + 1)
+            else:
+                await _back_off(attempt)
+                continue
+            for future, result in results:
+                if not future.done():
+                    assert after is not None
+                    future.set_result(Changed(after, result))
+            return
+        raise StorageUnavailable("the session's record changes faster than it can be written", maybe_done=False)
+
+
+def _own(exc: StorageUnavailable) -> StorageUnavailable:
+    """One for each caller: an exception that is raised in many tasks would gather the tracebacks of all."""
+    own = StorageUnavailable(str(exc), maybe_done=exc.maybe_done)
+    own.__cause__ = exc
+    return own
+
+
+async def _back_off(attempt: int) -> None:
+    await asyncio.sleep(uniform(0, min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE)))  # noqa: S311 - spreads rivals over time

@@ -1,0 +1,98 @@
+"""Verdicts: may this token in? Pure judgements of a record, and the states that a record has."""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, NamedTuple
+
+from ..errors import TokenClaimError, TokenExpired, TokenReused, TokenRevoked, TokenSuperseded
+from ..storage.contract import JtiRecord
+from ..tokens.codec import MAX_ID
+
+__all__ = ["Leeway", "State", "check_access", "check_refresh", "presented_jti", "state_of"]
+
+
+class State(Enum):
+    """The states of a stored session."""
+
+    LIVE = "its current ids are honoured, and for a leeway its previous refresh id"
+    ROTATING = "its previous refresh id is honoured until its successor is known to be on its way"
+    SUPERSEDED = "it goes on under the sid of its successor, and honours no id"
+
+
+class Leeway(NamedTuple):
+    """``reuse``: seconds for which a rotated refresh token still gets its successor; ``skew``: by how many seconds the
+    clocks of servers may differ before a verdict of replay can be wrong."""
+
+    reuse: float
+    skew: float
+
+    @property
+    def zone(self) -> float:
+        """Seconds after a rotation or renewal in which an old token is no proof of anything: none if strict."""
+        return self.reuse + self.skew if self.reuse else 0
+
+
+def state_of(record: JtiRecord) -> State:
+    """In which state a record is."""
+    if record.successor is not None:
+        return State.SUPERSEDED
+    return State.ROTATING if record.previous_jti is not None and record.rotated_at is None else State.LIVE
+
+
+def presented_jti(claims: Mapping[str, Any], *, require: bool) -> str | None:
+    """The jti of a covered token; None where it has none and none is required. Raises TokenClaimError."""
+    jti = claims.get("jti")
+    if isinstance(jti, str) and 0 < len(jti) <= MAX_ID:
+        return jti
+    if jti in (None, "") and not require:
+        return None
+    raise TokenClaimError("token has no jti" if jti in (None, "") else "token jti is not text of a sensible length")
+
+
+def check_access(record: JtiRecord | None, jti: str | None, exp: float, now: int, leeway: Leeway) -> JtiRecord:
+    """The record, where it honours an access token; ``jti`` None: of a use whose ids are not covered.
+
+    Raises TokenRevoked, TokenSuperseded or, inside the clock tolerance, TokenExpired.
+    """
+    record = _alive(record, exp, now, leeway)
+    if jti is not None and jti != record.access_jti:
+        raise TokenRevoked("jti is not the session's")
+    return record
+
+
+def check_refresh(record: JtiRecord | None, jti: str | None, exp: float, now: int, leeway: Leeway) -> JtiRecord:
+    """The same for a refresh token, by the zones of DESIGN: honoured, superseded, replayed (TokenReused).
+
+    The age of a rotation is told by two clocks, the one that wrote ``rotated_at`` and ours. Where the first is ahead
+    by more than the skew nothing is known of the age: the token is superseded, and nobody is called a thief.
+    """
+    record = _alive(record, exp, now, leeway)
+    if jti is None or jti == record.refresh_jti:
+        return record
+    if jti != record.previous_jti:
+        raise TokenReused("refresh token was used before")
+    if state_of(record) is State.ROTATING:
+        return record
+    age = _age(record, now)
+    if leeway.reuse and -leeway.skew <= age <= leeway.reuse:
+        return record
+    if age < -leeway.skew or age <= leeway.zone:
+        raise TokenSuperseded("refresh token was rotated a moment ago")
+    raise TokenReused("refresh token was used before")
+
+
+def _alive(record: JtiRecord | None, exp: float, now: int, leeway: Leeway) -> JtiRecord:
+    if record is None:
+        if exp <= now:  # inside the clock tolerance, where the record has expired as well
+            raise TokenExpired("token has expired")
+        raise TokenRevoked("session was ended")
+    if state_of(record) is State.SUPERSEDED:
+        if _age(record, now) <= leeway.reuse + leeway.skew:
+            raise TokenSuperseded("session was renewed a moment ago")
+        raise TokenRevoked("session was renewed")
+    return record
+
+
+def _age(record: JtiRecord, now: int) -> float:
+    """Seconds since a record was rotated or superseded."""
+    return now - (record.rotated_at or 0)

@@ -57,9 +57,9 @@ async def test_every_call_of_a_manager_is_bounded_while_the_storage_hangs(world:
 
 async def test_a_purge_may_take_longer_than_a_call_that_a_request_waits_for() -> None:
     class Slow(MemoryStorage):
-        async def purge(self, now: float, limit: int) -> int:
+        async def purge(self, limit: int) -> int:
             await asyncio.sleep(3 * TIMEOUT)
-            return await super().purge(now, limit)
+            return await super().purge(limit)
 
     async with (
         Slow() as storage,

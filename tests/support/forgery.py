@@ -101,7 +101,7 @@ class Untouchable(JtiStorage):
     async def replace(self, record: JtiRecord, expected_version: int) -> bool:
         return self._touched("replace")
 
-    async def delete(self, sid: str) -> bool:
+    async def delete(self, sid: str) -> JtiRecord | None:
         return self._touched("delete")
 
     async def delete_subject(self, subject: str, keep: str | None = None) -> int:
@@ -110,7 +110,7 @@ class Untouchable(JtiStorage):
     async def list_subject(self, subject: str) -> list[JtiRecord]:
         return self._touched("list_subject")
 
-    async def purge(self, now: float, limit: int) -> int:
+    async def purge(self, limit: int) -> int:
         return self._touched("purge")
 
     async def ping(self) -> None:

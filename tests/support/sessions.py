@@ -52,7 +52,7 @@ class Recorder(MemoryStorage):
         self.writes.append("replace")
         return await super().replace(record, expected_version)
 
-    async def delete(self, sid: str) -> bool:
+    async def delete(self, sid: str) -> JtiRecord | None:
         self.writes.append("delete")
         return await super().delete(sid)
 

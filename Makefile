@@ -49,7 +49,7 @@ build: $(TEST_READY) ## sdists and wheels of the three distributions, in dist
 	for project in $(PROJECTS); do $(BIN)/python -m build --outdir dist $$project || exit; done
 
 test-wheels: build ## install the wheels where nothing of this checkout is seen, and use them
-	$(BIN)/python tests/smoke_wheels.py dist
+	$(BIN)/python tests/project/smoke_wheels.py dist
 
 # What waits for elections of real servers takes minutes and does not depend on the Python: `make test` alone runs it.
 ONCE := --ignore=tests/test_mongodb_faults.py --ignore=tests/test_mongodb_disturbed.py

@@ -1,7 +1,12 @@
-"""The same small application over each kind of session: ``/`` asks for none, ``/read``, ``/write``, ``/login``."""
+"""The same small application over each kind of session.
 
+``/untouched`` asks for none, ``/read`` reads a text and ``/look`` a list too, ``/write`` changes a value.
+"""
+
+import copy
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import replace
 from typing import Any
 
 import aiohttp_session
@@ -12,7 +17,7 @@ from aiohttp_session.cookie_storage import EncryptedCookieStorage
 
 import aiohttp_lionrock
 
-from .samples import DATA, SECRET
+from .samples import DATA, FLAT, SECRET, Sample
 
 __all__ = ["bare_app", "cookie_app", "encrypted_app", "lionrock_app", "pyjwt_app", "redis_app", "session_app"]
 
@@ -25,21 +30,25 @@ async def untouched(request: web.Request) -> web.Response:
     return web.Response(text=str(DATA["user"]))
 
 
-def session_app(app: web.Application, get_session: GetSession) -> web.Application:
-    """Adds the four handlers to an app that has sessions."""
+def session_app(app: web.Application, get_session: GetSession, sample: Sample = FLAT) -> web.Application:
+    """Adds the handlers to an app that has sessions."""
 
     async def read(request: web.Request) -> web.Response:
         user = (await get_session(request)).get("user")
         return web.Response(text=user) if user else web.Response(status=401)
 
+    async def look(request: web.Request) -> web.Response:
+        session = await get_session(request)
+        return web.Response(text=session["user"]) if "admin" in session["roles"] else web.Response(status=403)
+
     async def write(request: web.Request) -> web.Response:
         session = await get_session(request)
-        session["cart"] = session["cart"] + 1
+        sample.change(session)
         return web.Response(text=session["user"])
 
     async def login(request: web.Request) -> web.Response:
         session = await get_session(request)
-        session.update(DATA)
+        session.update(copy.deepcopy(sample.data))
         return web.Response(text=session["user"])
 
     async def logout(request: web.Request) -> web.Response:
@@ -47,8 +56,9 @@ def session_app(app: web.Application, get_session: GetSession) -> web.Applicatio
         session.invalidate()
         return web.Response()
 
-    app.router.add_get("/", untouched)
+    app.router.add_get("/untouched", untouched)
     app.router.add_get("/read", read)
+    app.router.add_get("/look", look)
     app.router.add_get("/write", write)
     app.router.add_get("/login", login)
     app.router.add_get("/logout", logout)
@@ -58,21 +68,21 @@ def session_app(app: web.Application, get_session: GetSession) -> web.Applicatio
 def bare_app() -> web.Application:
     """No sessions at all: what the others are compared with."""
     app = web.Application()
-    for path in ("/", "/read", "/write", "/login"):
+    for path in ("/untouched", "/read", "/write", "/login"):
         app.router.add_get(path, untouched)
     return app
 
 
-def lionrock_app(**settings: Any) -> web.Application:
+def lionrock_app(sample: Sample = FLAT, **settings: Any) -> web.Application:
     """This library, with its defaults."""
     app = web.Application()
     aiohttp_lionrock.setup(app, secret=SECRET, **settings)
-    return session_app(app, aiohttp_lionrock.get_session)
+    return session_app(app, aiohttp_lionrock.get_session, sample)
 
 
-def encrypted_app() -> web.Application:
+def encrypted_app(sample: Sample = FLAT) -> web.Application:
     """aiohttp-session with its encrypted cookie, and its defaults."""
-    return _aiohttp_session_app(EncryptedCookieStorage(SECRET.encode()))
+    return _aiohttp_session_app(EncryptedCookieStorage(SECRET.encode()), sample)
 
 
 def cookie_app() -> web.Application:
@@ -80,10 +90,14 @@ def cookie_app() -> web.Application:
     return _aiohttp_session_app(aiohttp_session.SimpleCookieStorage())
 
 
-def _aiohttp_session_app(storage: aiohttp_session.AbstractStorage) -> web.Application:
+def _aiohttp_session_app(storage: aiohttp_session.AbstractStorage, sample: Sample = FLAT) -> web.Application:
+    def change(session: Any) -> None:
+        sample.change(session)
+        session.changed()  # it does not see what changes inside a value
+
     app = web.Application()
     aiohttp_session.setup(app, storage)
-    return session_app(app, aiohttp_session.get_session)
+    return session_app(app, aiohttp_session.get_session, replace(sample, change=change))
 
 
 def redis_app(url: str) -> web.Application:

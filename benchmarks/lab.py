@@ -30,15 +30,16 @@ class Lab:
 
 
 @contextlib.contextmanager
-def equipped() -> Iterator[Lab]:
-    """Starts what can be started, and ends it."""
+def equipped(*, servers: bool) -> Iterator[Lab]:
+    """Starts what can be started, and ends it; without ``servers`` there is the folder alone."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lionrock-bench-"))
         lab = Lab(Path(folder), wrk=shutil.which("wrk"))
-        lab.redis = stack.enter_context(_redis(lab))
-        lab.mongodb = stack.enter_context(_mongodb(lab))
-        if lab.wrk is None:
-            lab.missing.append("wrk: the load comes from benchmarks.load, which is slower than wrk")
+        if servers:
+            lab.redis = stack.enter_context(_redis(lab))
+            lab.mongodb = stack.enter_context(_mongodb(lab))
+            if lab.wrk is None:
+                lab.missing.append("wrk: the load comes from benchmarks.load, which is slower than wrk")
         yield lab
 
 

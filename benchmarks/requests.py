@@ -16,7 +16,7 @@ from aiohttp_lionrock.tokens.cache import MAX_TOKENS
 
 from . import apps
 from .harness import Case, Findings, Spread, Timings, added, measure
-from .samples import DATA, OTHER_COOKIES
+from .samples import DATA, NESTED, OTHER_COOKIES
 
 __all__ = ["Client", "connected", "cookie_of", "measure_requests", "request_bytes"]
 
@@ -113,15 +113,25 @@ async def measure_requests(rounds: int) -> Findings:
         timings = await measure(await _cases(stack), rounds, slices=20, seconds=0.01)
     findings.ratio("requests.untouched", _untouched(timings))
     for path in ("read", "write"):
-        findings.ratio(f"requests.{path}", _share(timings, f"lionrock {path}", f"encrypted {path}"))
-        for name in (f"lionrock {path}, tokens not seen before", f"PyJWT {path}"):
-            share = Spread.of(_share(timings, name, f"encrypted {path}"))
-            findings.fact("added, over what aiohttp-session adds", name, share.median, "")
+        ours, peers = f"lionrock {path}", f"encrypted {path}"
+        unseen, nested = f"{ours}, tokens not seen before", f"lionrock nested {path}"
+        findings.ratio(f"requests.{path}", _share(timings, ours, peers))
+        findings.ratio(f"requests.nested_{path}", _share(timings, nested, f"encrypted nested {path}"))
+        findings.ratio(f"requests.unseen_{path}", _share(timings, unseen, peers))
+        for name in (unseen, f"PyJWT {path}"):
+            _state_share(findings, timings, name, peers)
+        _state_share(findings, timings, f"{nested}, tokens not seen before", f"encrypted nested {path}")
+    _state_share(findings, timings, "lionrock nested look", "encrypted nested look")
     findings.micros("a request in process", timings)
     for name in timings:
         if name != "bare":
             findings.micros("added to a bare request", {name: added(timings, name, "bare")})
     return findings
+
+
+def _state_share(findings: Findings, timings: Timings, ours: str, peers: str) -> None:
+    share = Spread.of(_share(timings, ours, peers))
+    findings.fact("added, over what aiohttp-session adds", ours, share.median, "")
 
 
 def _share(timings: Timings, ours: str, peers: str) -> list[float]:
@@ -136,33 +146,45 @@ def _untouched(timings: Timings) -> list[float]:
 
 
 async def _cases(stack: contextlib.AsyncExitStack) -> dict[str, Case]:
-    kinds: dict[str, Callable[[], web.Application]] = {
+    kinds: dict[str, Callable[..., web.Application]] = {
         "lionrock": apps.lionrock_app,
         "encrypted": apps.encrypted_app,
         "plain cookie": apps.cookie_app,
         "PyJWT": apps.pyjwt_app,
     }
-    cases = {}
+    _, cookies = await _visited(stack, apps.lionrock_app(), FEW)
+    bare = await stack.enter_async_context(connected(apps.bare_app()))
+    cases = {"bare": _case(bare, "/read", cookies)}
     for name, make in kinds.items():
-        client = await stack.enter_async_context(connected(make()))
-        cookies = await _log_in(client, FEW)
-        cases[f"{name} untouched"] = _case(client, "/", cookies)
-        cases[f"{name} read"] = _case(client, "/read", cookies)
-        cases[f"{name} write"] = _case(client, "/write", cookies)
-        if name == "lionrock":
-            bare = await stack.enter_async_context(connected(apps.bare_app()))
-            cases["bare"] = _case(bare, "/read", cookies)
-            for path in ("read", "write"):
-                client = await stack.enter_async_context(connected(make()))  # neither reads what the other left known
-                cookies = await _log_in(client, MANY)
-                assert len(set(cookies)) == MANY
-                cases[f"lionrock {path}, tokens not seen before"] = _case(client, f"/{path}", cookies)
+        cases |= await _known(stack, name, make(), ("untouched", "read", "write"))
+    for name in ("lionrock", "encrypted"):
+        cases |= await _known(stack, f"{name} nested", kinds[name](NESTED), ("read", "look", "write"))
+    for path in ("read", "write"):  # on servers of their own: neither reads what the other left known
+        cases |= await _unseen(stack, f"lionrock {path}", apps.lionrock_app(), path)
+        cases |= await _unseen(stack, f"lionrock nested {path}", apps.lionrock_app(NESTED), path)
     return cases
 
 
-async def _log_in(client: Client, visitors: int) -> list[str]:
-    """A cookie for each visitor."""
-    return [cookie_of(await client.ask(request_bytes("/login"))) for _ in range(visitors)]
+async def _known(
+    stack: contextlib.AsyncExitStack, name: str, app: web.Application, paths: Sequence[str]
+) -> dict[str, Case]:
+    client, cookies = await _visited(stack, app, FEW)
+    return {f"{name} {path}": _case(client, f"/{path}", cookies) for path in paths}
+
+
+async def _unseen(stack: contextlib.AsyncExitStack, name: str, app: web.Application, path: str) -> dict[str, Case]:
+    client, cookies = await _visited(stack, app, MANY)
+    assert len(set(cookies)) == MANY
+    return {f"{name}, tokens not seen before": _case(client, f"/{path}", cookies)}
+
+
+async def _visited(
+    stack: contextlib.AsyncExitStack, app: web.Application, visitors: int
+) -> tuple[Client, Sequence[str]]:
+    """A connection to a started app, and a cookie for each visitor who has logged in."""
+    client = await stack.enter_async_context(connected(app))
+    cookies = [cookie_of(await client.ask(request_bytes("/login"))) for _ in range(visitors)]
+    return client, cookies
 
 
 def _case(client: Client, path: str, cookies: Sequence[str]) -> Case:

@@ -22,7 +22,7 @@ class CoalescedMemory(MemoryStorage):
     """Answers from memory, through the coalescer that the databases answer through."""
 
     def __init__(self, *, clock: Clock | None = None) -> None:
-        super().__init__(**({} if clock is None else {"clock": clock}))
+        super().__init__(clock=clock)
         self._gets: Coalescer[str, JtiRecord | None] = Coalescer(self._find, default=None)
 
     async def get(self, sid: str) -> JtiRecord | None:

@@ -5,14 +5,28 @@ import json
 from collections.abc import Callable
 from typing import Any, Self
 
-from aiohttp_lionrock import CookieChange, JtiStorage, Session, SessionConfig, SessionManager
+from aiohttp_lionrock import CookieChange, JtiRecord, JtiStorage, Session, SessionConfig, SessionManager
 from aiohttp_lionrock.storage import Clock
 
-__all__ = ["ACCESS", "ACCESS_LIFETIME", "REFRESH", "REFRESH_LIFETIME", "SECRET", "Browser", "claims", "make_manager"]
+__all__ = [
+    "ACCESS",
+    "ACCESS_LIFETIME",
+    "LEEWAY",
+    "REFRESH",
+    "REFRESH_LIFETIME",
+    "SECRET",
+    "Browser",
+    "assert_deleted",
+    "claims",
+    "make_manager",
+    "record_of",
+    "visits",
+]
 
 SECRET = "known to nobody but these tests: 0123456789"
 ACCESS, REFRESH = "lionrock-session", "lionrock-session-refresh"
 ACCESS_LIFETIME, REFRESH_LIFETIME = 600, 30 * 24 * 3600  # seconds
+LEEWAY = 10  # seconds; the default of jti.reuse_leeway
 
 
 def make_manager(storage: JtiStorage | str | None, clock: Clock, **settings: Any) -> SessionManager:
@@ -98,3 +112,19 @@ class Browser:
         """Whether each cookie, brought alone, is honoured. Nothing is saved, so nothing is rotated."""
         loaded = [await self.manager.load({name: value}) for name, value in self.cookies.items()]
         return bool(loaded) and not any(session.is_new for session in loaded)
+
+
+async def record_of(browser: Browser) -> JtiRecord:
+    assert browser.manager.storage is not None
+    record = await browser.manager.storage.get(browser.sid)
+    assert record is not None
+    return record
+
+
+def assert_deleted(browser: Browser, *names: str) -> None:
+    """The last response deletes these cookies and sends no other."""
+    assert browser.sent == dict.fromkeys(names)
+
+
+def visits(session: Session) -> None:
+    session["visits"] = session.get("visits", 0) + 1

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self, TypeVar
 
@@ -40,10 +40,13 @@ class Wrapper(JtiStorage):
     async def get(self, sid: str) -> JtiRecord | None:
         return await self.around("get", lambda: self.inner.get(sid))
 
+    async def get_many(self, sids: Sequence[str]) -> dict[str, JtiRecord]:
+        return await self.around("get_many", lambda: self.inner.get_many(sids))
+
     async def replace(self, record: JtiRecord, expected_version: int) -> bool:
         return await self.around("replace", lambda: self.inner.replace(record, expected_version))
 
-    async def delete(self, sid: str) -> bool:
+    async def delete(self, sid: str) -> JtiRecord | None:
         return await self.around("delete", lambda: self.inner.delete(sid))
 
     async def delete_subject(self, subject: str, keep: str | None = None) -> int:
@@ -52,8 +55,11 @@ class Wrapper(JtiStorage):
     async def list_subject(self, subject: str) -> list[JtiRecord]:
         return await self.around("list_subject", lambda: self.inner.list_subject(subject))
 
-    async def purge(self, now: float, limit: int) -> int:
-        return await self.around("purge", lambda: self.inner.purge(now, limit))
+    async def purge(self, limit: int) -> int:
+        return await self.around("purge", lambda: self.inner.purge(limit))
+
+    async def scan(self, cursor: str | None = None, limit: int = 1000) -> tuple[list[JtiRecord], str | None]:
+        return await self.around("scan", lambda: self.inner.scan(cursor, limit))
 
     async def ping(self) -> None:
         await self.around("ping", self.inner.ping)

@@ -22,8 +22,8 @@ from aiohttp_lionrock import (
     TokenMalformed,
     TokenRevoked,
 )
-from aiohttp_lionrock import tokencache as module
 from aiohttp_lionrock.testing import FakeClock
+from aiohttp_lionrock.tokens import cache as module
 from aiohttp_lionrock.tokens.cache import TokenCache
 
 NOW = 1_800_000_000

@@ -13,8 +13,8 @@ import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-TESTS = Path(__file__).resolve().parent
-QUICKSTART = TESTS.parent / "examples" / "quickstart.py"
+HERE = Path(__file__).resolve().parent
+QUICKSTART = HERE.parents[1] / "examples" / "quickstart.py"
 PACKAGES = ("aiohttp_lionrock", "aiohttp_lionrock_sqlite", "aiohttp_lionrock_mongodb")
 
 
@@ -22,7 +22,7 @@ def main(dist: Path) -> None:
     core, *backends = wheels = [checked_wheel(dist, package) for package in PACKAGES]
     with TemporaryDirectory() as folder:
         home = Path(folder).resolve()
-        for file in (TESTS / "smoke_installed.py", QUICKSTART):
+        for file in (HERE / "smoke_installed.py", QUICKSTART):
             shutil.copy(file, home)
         smoke(home, "core", [core])
         smoke(home, "all", wheels)

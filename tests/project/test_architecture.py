@@ -13,7 +13,7 @@ import pytest
 
 import aiohttp_lionrock
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CORE = ROOT / "aiohttp_lionrock"
 BACKENDS = sorted(path for path in ROOT.glob("backends/*/aiohttp_lionrock_*") if path.is_dir())
 

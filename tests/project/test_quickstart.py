@@ -20,7 +20,7 @@ import pytest
 from aiohttp import ClientResponse, ClientSession, CookieJar
 from yarl import URL
 
-QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart.py"
+QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart.py"
 SECRET = "not the development secret, but long enough"
 PATIENCE = 20  # seconds for a process to start or to end on a busy machine
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 import pytest
-from support.browser import ACCESS, ACCESS_LIFETIME, REFRESH, Browser, claims, make_manager
+from support.browser import ACCESS, ACCESS_LIFETIME, LEEWAY, REFRESH, Browser, claims, make_manager
 from support.storages import Interleaved, Wrapper
 
 from aiohttp_lionrock import (
@@ -22,7 +22,6 @@ from aiohttp_lionrock import (
 from aiohttp_lionrock.testing import FakeClock
 
 BURST = 50
-LEEWAY = 10
 SEEDS = range(25)
 
 

@@ -1,9 +1,10 @@
 """The judge of the failover drills finds what was planted in a history, and nothing in a good one."""
 
 import pytest
-from faults.checker import back_at, check
-from faults.history import ACCESS, REFRESH, Fault, History, Kind, Operation, Outcome, Reuse, Ticket
-from faults.report import Report
+
+from .checker import back_at, check
+from .history import ACCESS, REFRESH, Fault, History, Kind, Operation, Outcome, Reuse, Ticket
+from .report import Report
 
 REVOKED, CHAIN, VALID = "revoked stays revoked", "one chain", "valid stays valid"
 REPLAY, ANSWERS, BACK, ENOUGH = "no false replay", "200 or 503", "back in 30 s", "enough was seen"

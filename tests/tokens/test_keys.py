@@ -302,7 +302,7 @@ def test_a_key_for_other_algorithms_is_refused_with_a_lowered_minimum_too(kind: 
 
 def test_the_oldest_pyjwt_allowed_refuses_key_texts_as_the_newest_does() -> None:
     """PyJWT tells a JWK from a secret since 2.13."""
-    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     [floor] = [line.split(">=")[1] for line in project["dependencies"] if line.startswith("PyJWT")]
     assert tuple(int(part) for part in floor.split(".")) >= (2, 13)
 

@@ -38,7 +38,7 @@ from aiohttp_lionrock import (
 from aiohttp_lionrock.sessions.session import RESERVED
 from aiohttp_lionrock.testing import FakeClock
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 SECRET = "a secret for the examples of the readme"
 PEER_SECRET = "the secret of an application on Node.js"

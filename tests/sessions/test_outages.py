@@ -1,0 +1,125 @@
+"""A storage that is away, at the start and for long: every call is bounded, and all is as it was when it is back."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from support.browser import ACCESS, LEEWAY, Browser
+from support.outages import TIMEOUT, World, assert_good, assert_unavailable, write
+
+from aiohttp_lionrock import JtiRecord, MemoryStorage, SessionConfig, SessionManager, StorageUnavailable
+
+pytestmark = pytest.mark.usefixtures("short_pauses")
+
+
+async def test_a_storage_that_is_down_at_the_start_serves_as_soon_as_it_is_back(world: World) -> None:
+    browser = await world.logged_in()
+    manager = world.server()
+    world.storage.fail("open", "before", times=2)
+    await assert_unavailable(manager.open())
+    await assert_unavailable(browser.copy(manager).visit())
+    assert not (await browser.copy(manager).visit()).is_new
+
+
+async def test_a_visitor_without_cookies_does_not_need_the_storage(world: World) -> None:
+    with world.storage.away():
+        browser = Browser(world.manager)
+        assert (await browser.visit()).is_new
+        assert not browser.changes
+
+
+async def test_cookies_that_are_refused_by_themselves_do_not_need_the_storage(world: World) -> None:
+    with world.storage.away():
+        session = await world.manager.load({ACCESS: "a.b.c"})
+        assert session.rejected is not None
+        assert [change.value for change in await world.manager.save(session)] == [None]
+
+
+async def test_every_call_of_a_manager_is_bounded_while_the_storage_hangs(world: World) -> None:
+    browser = await world.logged_in()
+    manager = world.server()
+    calls: dict[str, Callable[[], Awaitable[Any]]] = {
+        "ping": manager.open,
+        "get": lambda: manager.load(browser.cookies),
+        "delete": lambda: manager.revoke("sid"),
+        "delete_subject": lambda: manager.revoke_subject("nobody"),
+        "list_subject": lambda: manager.sessions("ann"),
+        "purge": manager.purge,
+    }
+    for name, call in calls.items():
+        world.storage.fail(name, "hang")
+        await assert_unavailable(call())
+    await assert_good(world, browser)
+
+
+async def test_a_purge_may_take_longer_than_a_call_that_a_request_waits_for() -> None:
+    class Slow(MemoryStorage):
+        async def purge(self, limit: int) -> int:
+            await asyncio.sleep(3 * TIMEOUT)
+            return await super().purge(limit)
+
+    async with (
+        Slow() as storage,
+        SessionManager(
+            SessionConfig(secret="a secret for this test, 32 bytes or more", storage_timeout=TIMEOUT), storage
+        ) as manager,
+    ):
+        await storage.insert(JtiRecord("sid", version=1, expires_at=1, created_at=0))
+        assert await manager.purge() == 1
+
+
+async def test_opening_a_storage_that_hangs_is_bounded(world: World) -> None:
+    browser = await world.logged_in()
+    manager = world.server()
+    world.storage.fail("open", "hang", times=2)
+    await assert_unavailable(manager.open())
+    await assert_unavailable(manager.load(browser.cookies))
+    assert not (await manager.load(browser.cookies)).is_new
+
+
+async def test_closing_a_storage_that_hangs_is_bounded(world: World) -> None:
+    manager = world.server()
+    await manager.open()
+    world.storage.fail("aclose", "hang")
+    with contextlib.suppress(StorageUnavailable):
+        await asyncio.wait_for(manager.aclose(), 1)
+
+
+async def test_a_time_out_keeps_its_cause_and_names_its_bound(world: World) -> None:
+    browser = await world.logged_in()
+    world.storage.fail("get", "hang")
+    with pytest.raises(StorageUnavailable, match=str(TIMEOUT)) as caught:
+        await browser.visit()
+    assert isinstance(caught.value.__cause__, TimeoutError)
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_a_flapping_storage_logs_nobody_out(world: World, seed: int) -> None:
+    chance = random.Random(seed)
+    browser = await world.logged_in()
+    acts: list[Callable[[Browser], Awaitable[Any]]] = [
+        lambda one: one.visit(),
+        lambda one: one.visit(write),
+        lambda one: one.refresh(),
+        lambda one: one.refresh(write),
+    ]
+    failed = 0
+    for _ in range(40):
+        for name in ("get", "replace"):
+            if chance.random() < 0.3:
+                world.storage.fail(name, chance.choice(["before", "after"]))
+        browser.manager = world.manager if chance.random() < 0.7 else world.elsewhere
+        try:
+            session = await chance.choice(acts)(browser)
+            assert session.rejected is None
+        except StorageUnavailable:
+            failed += 1
+        if chance.random() < 0.3:
+            await world.settled()
+            world.clock.advance(chance.choice([1, LEEWAY + 1, 3600]))
+    assert failed > 3
+    await world.settled()
+    await assert_good(world, browser)

@@ -1,0 +1,125 @@
+"""A refresh token that comes back too late: the session is revoked, once, and every listener is told."""
+
+import asyncio
+import logging
+
+import pytest
+from support.browser import ACCESS, LEEWAY, REFRESH, Browser, assert_deleted, claims, make_manager
+from support.storages import Interleaved
+
+from aiohttp_lionrock import JtiEvent, MemoryStorage, TokenReused, TokenRevoked
+from aiohttp_lionrock.testing import FakeClock
+
+
+async def stolen(browser: Browser, clock: FakeClock) -> Browser:
+    """A thief with a refresh token that its owner has rotated away."""
+    await browser.log_in(theme="dark")
+    thief = browser.copy()
+    await browser.refresh()
+    clock.advance(LEEWAY + 1)
+    return thief
+
+
+async def test_a_replay_is_told_to_every_listener_with_what_was_presented(browser: Browser, clock: FakeClock) -> None:
+    heard: list[JtiEvent] = []
+
+    async def listen(event: JtiEvent) -> None:
+        heard.append(event)
+
+    async def fail(event: JtiEvent) -> None:
+        raise RuntimeError("the pager is broken")
+
+    browser.manager.on_reuse += [fail, listen]
+    thief = await stolen(browser, clock)
+    presented = thief.refreshing
+    await thief.refresh()
+    [event] = heard
+    assert (event.jti, event.token_use, event.exp) == (presented["jti"], "refresh", presented["exp"])
+    assert event.session.sid == presented["sid"]
+    assert dict(event.session) == {"sub": "ann", "theme": "dark"}
+    assert event.payload == presented
+    assert event.config is browser.manager.config
+    assert event.env is None
+
+
+async def test_twenty_replays_at_once_revoke_once_and_are_told_once(clock: FakeClock) -> None:
+    heard: list[JtiEvent] = []
+
+    async def listen(event: JtiEvent) -> None:
+        heard.append(event)
+
+    storage = Interleaved(MemoryStorage(clock=clock), seed=3)
+    browser = Browser(make_manager(storage, clock))
+    browser.manager.on_reuse.append(listen)
+    thief = await stolen(browser, clock)
+    thieves = [thief.copy() for _ in range(20)]
+    sessions = await asyncio.gather(*(one.refresh() for one in thieves))
+    assert all(isinstance(session.rejected, TokenRevoked) and session.is_new for session in sessions)
+    for one in thieves:
+        assert_deleted(one, ACCESS, REFRESH)
+    assert len(heard) == 1
+    assert await storage.get(heard[0].session.sid) is None
+
+
+async def test_a_replay_is_logged_as_a_warning_without_a_token_in_it(
+    browser: Browser, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        thief = await stolen(browser, clock)
+        token = thief.cookies[REFRESH]
+        sid = thief.sid
+        await thief.refresh()
+    [warning] = [entry for entry in caplog.records if entry.levelno == logging.WARNING]
+    assert sid in warning.getMessage()
+    for part in [*token.split("."), claims(token)["jti"]]:
+        assert part not in caplog.text
+
+
+async def test_a_listener_may_revoke_everything_the_user_has(browser: Browser, clock: FakeClock) -> None:
+    async def log_out_everywhere(event: JtiEvent) -> None:
+        await browser.manager.revoke_subject(event.session.subject)
+
+    browser.manager.on_reuse.append(log_out_everywhere)
+    elsewhere = Browser(browser.manager)
+    await elsewhere.log_in()
+    thief = await stolen(browser, clock)
+    await thief.refresh()
+    assert not await elsewhere.is_logged_in()
+
+
+async def test_a_forged_refresh_token_is_no_replay(browser: Browser, clock: FakeClock) -> None:
+    thief = await stolen(browser, clock)
+    header, payload, signature = thief.cookies[REFRESH].split(".")
+    thief.cookies[REFRESH] = f"{header}.{payload}.{signature[::-1]}"
+    await thief.refresh()
+    assert await browser.is_logged_in()
+
+
+async def test_a_replay_among_garbage_is_seen_for_what_it_is(browser: Browser, clock: FakeClock) -> None:
+    thief = await stolen(browser, clock)
+    session = await browser.manager.load({REFRESH: ["garbage", thief.cookies[REFRESH], "more of it"]})
+    assert type(session.rejected) is TokenReused
+    assert not await browser.is_logged_in()
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0], [0, 0, 1], [0, 1, 0]])
+async def test_an_old_refresh_cookie_beside_the_current_one_is_no_replay(
+    browser: Browser, clock: FakeClock, order: list[int]
+) -> None:
+    """A browser keeps both after the cookie's path was changed; a thief would not have the current one."""
+    old = await stolen(browser, clock)
+    tokens = [old.cookies[REFRESH], browser.cookies[REFRESH]]
+    session = await browser.manager.load({REFRESH: [tokens[index] for index in order]})
+    assert session.get("theme") == "dark"
+    assert await browser.is_logged_in()
+
+
+async def test_an_old_refresh_cookie_beside_that_of_another_session_is_a_replay_still(
+    browser: Browser, clock: FakeClock
+) -> None:
+    thief = await stolen(browser, clock)
+    own = Browser(browser.manager)
+    await own.log_in("eve")
+    session = await own.manager.load({REFRESH: [thief.cookies[REFRESH], own.cookies[REFRESH]]})
+    assert session["sub"] == "eve"
+    assert not await browser.is_logged_in()

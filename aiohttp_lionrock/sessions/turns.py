@@ -73,8 +73,8 @@ class Turns:
             if wanted == record:
                 if is_fresh:
                     return Changed(wanted, result)
-            elif record is not None and await self._storage.replace(wanted, record.version):
-                return Changed(replace(wanted, version=record.version + 1), result)
+            elif record is not None and (stored := await self._put(wanted, record)):
+                return Changed(stored, result)
             record = None
             if is_fresh:
                 await _back_off(attempt)
@@ -110,9 +110,7 @@ class Turns:
                     results.append((one.future, result))
             if record is None or record == stored:
                 after = record
-            elif stored is not None and await self._storage.replace(record, stored.version):
-                after = replace(record, version=stored.version + 1)
-            else:
+            elif stored is None or not (after := await self._put(record, stored)):
                 await _back_off(attempt)
                 continue
             for future, result in results:
@@ -121,6 +119,11 @@ class Turns:
                     future.set_result(Changed(after, result))
             return
         raise StorageUnavailable("the session's record changes faster than it can be written", maybe_done=False)
+
+    async def _put(self, wanted: JtiRecord, record: JtiRecord) -> JtiRecord | None:
+        """Stores what a record is to be; None where another one was faster."""
+        stored = replace(wanted, version=record.version + 1)
+        return stored if await self._storage.replace(stored, record.version) else None
 
 
 def _own(exc: StorageUnavailable) -> StorageUnavailable:

@@ -23,7 +23,7 @@ from .verdicts import Leeway, State, state_of
 __all__ = ["Moves"]
 
 SUPERSEDED_FOR = 600  # seconds, at least, that a superseded record stays
-UNDO_ATTEMPTS = 8
+UNDO_LOOKS = 8  # over some ten seconds
 
 NewJti = Callable[[Draft, TokenPolicy], Awaitable[str]]
 
@@ -70,11 +70,12 @@ class Moves:
         )
         try:
             await self._storage.insert(record)
-            if presented.arrival is Arrival.SUPERSEDED and presented.subject == subject:
-                await self._end_disputed(presented.record)
         except (StorageError, asyncio.CancelledError) as exc:
-            self._undo_start(draft.sid, exc)
+            if _may_be_done(exc):
+                self._undo_start(draft.sid, looks=UNDO_LOOKS)
             raise
+        if presented.arrival is Arrival.SUPERSEDED and presented.subject == subject:
+            await self._end_disputed(draft)
         return issued
 
     async def move(self, draft: Draft, plan: Plan) -> list[Issued]:
@@ -88,8 +89,8 @@ class Moves:
         issued = await self.start(draft, old.metadata if old and not plan.leaves else None)
         try:
             await self._hand_over(presented.sid, old, draft, plan)
-        except (StorageError, TokenRevoked, asyncio.CancelledError) as exc:
-            self._undo_start(draft.sid, exc)
+        except (StorageError, TokenRevoked, asyncio.CancelledError):
+            self._undo_start(draft.sid)
             raise
         return issued
 
@@ -107,7 +108,7 @@ class Moves:
     def take_back(self, draft: Draft) -> None:
         """Undoes a start or a move that nobody will hear of: its answer is not to be sent."""
         self._give_back_later(draft)
-        self._undo_start(draft.sid, None)
+        self._undo_start(draft.sid)
 
     async def _continued(self, record: JtiRecord, draft: Draft) -> tuple[JtiRecord, list[Issued]]:
         """The record as it is to be, and the tokens of this response under it."""
@@ -162,21 +163,25 @@ class Moves:
             successor=draft.sid,
         )
 
-    async def _end_disputed(self, record: JtiRecord | None) -> None:
+    async def _end_disputed(self, draft: Draft) -> None:
         """A new login of the same subject beside a refresh token that may have been stolen: its session ends."""
-        if record is not None and state_of(record) is not State.SUPERSEDED:
-            await self._endings.end(record.sid)
-
-    def _undo_start(self, sid: str, cause: BaseException | None) -> None:
-        if not _may_be_done(cause):
+        disputed = draft.presented.record
+        if disputed is None or state_of(disputed) is State.SUPERSEDED:
             return
-        attempts = 0
+        try:
+            await self._endings.end(disputed.sid)
+        except (StorageError, asyncio.CancelledError):
+            self._undo_start(draft.sid)
+            raise
+
+    def _undo_start(self, sid: str, looks: int = 1) -> None:
+        """Deletes a record that nobody will hear of. One that may still be on its way takes more than one look."""
+        left = looks
 
         async def undo() -> bool:
-            # A record that is not there may still be on its way, so one look is not enough.
-            nonlocal attempts
-            attempts += 1
-            return await self._storage.delete(sid) is not None or attempts >= UNDO_ATTEMPTS
+            nonlocal left
+            left -= 1
+            return await self._storage.delete(sid) is not None or left <= 0
 
         self._repairs.add(Urgency.UNTOLD, sid, undo)
 

@@ -5,6 +5,7 @@ One worker takes the most urgent first, many at a time, and waits longer from tr
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from enum import Enum, IntEnum
 from heapq import heappop, heappush
 from random import uniform
@@ -64,6 +65,7 @@ class Repairs:
         self._queues: dict[Urgency, list[_Repair]] = {urgency: [] for urgency in Urgency}
         self._keys: set[tuple[Urgency, str]] = set()
         self._worker: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
         self._closed = False
         self._failures = 0  # batches in a row that met a storage that was away
         self._lost = 0
@@ -82,6 +84,7 @@ class Repairs:
             self._report_lost(loop.time())
             return
         self._put(_Repair(urgency, key, job, loop.time()))
+        self._news.set()
         if self._worker is None or self._worker.done():
             self._worker = loop.create_task(self._work())
 
@@ -110,8 +113,10 @@ class Repairs:
                     self._again(repair, loop.time())
             is_away = bool(batch) and set(outcomes) == {_Outcome.AWAY}
             self._failures = self._failures + 1 if is_away else 0
-            if self._keys and (pause := self._pause(loop.time())) > 0:
-                await asyncio.sleep(pause)
+            if is_away:
+                await asyncio.sleep(_pause_after(self._failures))  # this batch stands for all
+            elif self._keys:
+                await self._wait(self._next_due() - loop.time())
 
     async def _try(self, repair: _Repair) -> _Outcome:
         repair.tries += 1
@@ -146,10 +151,15 @@ class Repairs:
             repair.due = now + _pause_after(repair.tries)
             self._put(repair)
 
-    def _pause(self, now: float) -> float:
-        """Seconds until the next one is due; while the storage is away, the batch that met it stands for all."""
-        due = min(queue[0].due for queue in self._queues.values() if queue)
-        return max(due - now, _pause_after(self._failures) if self._failures else 0)
+    def _next_due(self) -> float:
+        return min(queue[0].due for queue in self._queues.values() if queue)
+
+    async def _wait(self, seconds: float) -> None:
+        """Waits so long, or until something new is there to be done."""
+        self._news.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(seconds, 0)):
+                await self._news.wait()
 
     def _give_up_below(self, urgency: Urgency) -> bool:
         """Makes room by giving up the newest of the least urgent, where that is less urgent than this."""

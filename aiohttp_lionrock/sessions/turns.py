@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from random import uniform
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..errors import StorageUnavailable
 from ..storage.contract import JtiRecord, JtiStorage
@@ -17,7 +17,7 @@ LONGEST_PAUSE = 0.1
 
 T = TypeVar("T")
 Change = Callable[[JtiRecord | None], Awaitable[tuple[JtiRecord, T]]]
-"""From a record (None: there is none) to what it is to be, and what the caller gets; raises where it must not change."""
+"""From a record (None: there is none) to what it is to be and what the caller gets. Raises where nothing may change."""
 
 
 class Changed(NamedTuple, Generic[T]):
@@ -98,32 +98,45 @@ class Turns:
     async def _together(self, sid: str, group: list[_Waiting]) -> None:
         for attempt in range(MAX_ATTEMPTS):
             stored = await self._storage.get(sid)
-            record, results = stored, []
-            for one in group:
-                if one.future.done():
-                    continue
-                try:
-                    record, result = await one.change(record)
-                except Exception as exc:
-                    one.future.set_exception(exc)
-                else:
-                    results.append((one.future, result))
-            if record is None or record == stored:
-                after = record
-            elif stored is None or not (after := await self._put(record, stored)):
-                await _back_off(attempt)
-                continue
-            for future, result in results:
-                if not future.done():
-                    assert after is not None
-                    future.set_result(Changed(after, result))
-            return
+            record, outcomes = await _apply(stored, group)
+            if record is not None and stored is not None and record != stored:
+                record = await self._put(record, stored)
+            if record is not None or stored is None:
+                for one, outcome in outcomes:
+                    _answer(one.future, record, outcome)
+                return
+            await _back_off(attempt)
         raise StorageUnavailable("the session's record changes faster than it can be written", maybe_done=False)
 
     async def _put(self, wanted: JtiRecord, record: JtiRecord) -> JtiRecord | None:
         """Stores what a record is to be; None where another one was faster."""
         stored = replace(wanted, version=record.version + 1)
         return stored if await self._storage.replace(stored, record.version) else None
+
+
+async def _apply(
+    record: JtiRecord | None, group: list[_Waiting]
+) -> tuple[JtiRecord | None, list[tuple[_Waiting, Any]]]:
+    """The record after all of these changes, and what each gave or raised; one that raised has changed nothing."""
+    outcomes: list[tuple[_Waiting, Any]] = []
+    for one in group:
+        try:
+            record, result = await one.change(record)
+        except Exception as exc:
+            outcomes.append((one, exc))
+        else:
+            outcomes.append((one, result))
+    return record, outcomes
+
+
+def _answer(future: "asyncio.Future[Changed[Any]]", record: JtiRecord | None, outcome: object) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        assert record is not None
+        future.set_result(Changed(record, outcome))
 
 
 def _own(exc: StorageUnavailable) -> StorageUnavailable:

@@ -14,10 +14,12 @@ __all__ = [
     "MAX_DEPTH",
     "SCALARS",
     "decode_object",
+    "decode_own",
     "encode",
     "explain_unstorable",
     "is_flat",
     "is_storable_text",
+    "joined",
 ]
 
 JSON = str | int | float | bool | None | list[Any] | dict[str, Any]
@@ -47,7 +49,9 @@ def _no_constant(literal: str) -> None:
     raise ValueError(f"{literal} is not JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique_names, parse_float=_finite, parse_constant=_no_constant)
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique_names, parse_float=_finite, parse_constant=_no_constant)
+_ALL_BUT_NAMES = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant)
+_PLAIN = json.JSONDecoder()
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -74,11 +78,24 @@ def encode(value: object) -> bytes:
     return "".join(_parts(value, 0)).encode()
 
 
+def joined(*objects: bytes) -> bytes:
+    """One JSON object of several that `encode` wrote and that share no name: parts that are encoded once for all."""
+    return b"{" + b",".join([part[1:-1] for part in objects if len(part) > 2]) + b"}"
+
+
+def decode_own(data: bytes) -> dict[str, Any]:
+    """Reads what `encode` wrote of an object with text names, which needs no check."""
+    value: dict[str, Any]
+    value, _ = _PLAIN.raw_decode(data.decode())
+    return value
+
+
 def decode_object(data: bytes) -> dict[str, Any]:
     """Reads a JSON object strictly. Raises ValueError for everything else, never anything else."""
     try:
         text = data.decode()
-        value, end = _DECODER.raw_decode(text)
+        objects = text.count("{")
+        value, end = _decode(text, objects)
         if end != len(text):
             raise ValueError("something follows the JSON value")
         if "\\u" in text:
@@ -87,9 +104,17 @@ def decode_object(data: bytes) -> dict[str, Any]:
         raise ValueError("nested too deeply") from None
     if type(value) is not dict:
         raise ValueError("not a JSON object")
-    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+    if objects + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise ValueError("nested too deeply")
     return value
+
+
+def _decode(text: str, objects: int) -> tuple[Any, int]:
+    if objects == 1:
+        value, end = _ALL_BUT_NAMES.raw_decode(text)
+        if type(value) is dict and len(value) == text.count(":"):  # as many names as there can be: none came twice
+            return value, end
+    return _STRICT.raw_decode(text)
 
 
 def is_flat(data: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import TokenClaimError, TokenExpired, TokenForged, TokenMalformed, TokenTooLarge
+from ..errors import TokenClaimError, TokenError, TokenExpired, TokenForged, TokenMalformed, TokenTooLarge
 from ..jsontext import decode_object, encode, is_storable_text
 from ..settings.config import SessionConfig, TokenPolicy
 from .keys import KeyRing, hmac_algorithm
@@ -82,8 +82,6 @@ class TokenCodec:
             raise TokenClaimError("token has no exp")
         if expires <= now - tolerance:
             raise TokenExpired("token has expired")
-        if issued is not None and expires - issued > policy.lifetime + tolerance:
-            raise TokenClaimError("token lifetime is longer than configured")
         first = max(-MAX_TIME if issued is None else issued, -MAX_TIME if begins is None else begins)
         if first > now + tolerance:
             raise TokenClaimError("token is not active yet")
@@ -95,8 +93,18 @@ class TokenCodec:
             _check_use(claims, policy)
         sid = claims.get("sid")
         if not sid or not is_storable_text(sid) or len(sid) > MAX_ID:
-            raise TokenClaimError("token sid is no text of a sensible length")
+            raise TokenClaimError(f"token sid is not text of 1 to {MAX_ID} characters")
+        if issued is None:
+            first = max(first, expires - policy.lifetime)
+        if expires - (now if issued is None else issued) > policy.lifetime + tolerance:
+            raise self._too_long_lived(policy)
         return first - tolerance, expires + tolerance
+
+    def _too_long_lived(self, policy: TokenPolicy) -> TokenError:
+        """Last of all checks: where ``expires`` was shortened, the refresh token decides as it does at expiry."""
+        counts_as_expired = policy.use == "access" and self._config.refresh is not None
+        fault = TokenExpired if counts_as_expired else TokenClaimError
+        return fault("token lifetime is longer than configured")
 
     def _is_signed(self, signing_input: bytes, signature: bytes, keys: KeyRing) -> bool:
         # Comparing the encoded MAC admits one spelling of the signature only.
@@ -131,7 +139,7 @@ def read_time(claims: Mapping[str, Any], name: str) -> int | float | None:
     if value is _ABSENT:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not -MAX_TIME < value < MAX_TIME:
-        raise TokenClaimError(f"token {name} is no number of seconds")
+        raise TokenClaimError(f"token {name} is not a number of seconds")
     return value
 
 
@@ -144,7 +152,7 @@ def _read_object(data: bytes, part: str) -> dict[str, Any]:
     try:
         return decode_object(data)
     except ValueError:
-        raise TokenMalformed(f"token {part} is not a JSON object in strict form") from None
+        raise TokenMalformed(f"token {part} is not a strict JSON object") from None
 
 
 def _b64decode(segment: bytes, part: str) -> bytes:

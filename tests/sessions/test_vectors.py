@@ -41,8 +41,7 @@ def build(vector: dict[str, Any]) -> tuple[SessionManager, Callbacks]:
         settings["jti"] = dict(settings["jti"])
         callbacks.revoked = settings["jti"].pop("revoked", [])
         settings["jti"].update(persist=callbacks.persist, verify=callbacks.verify)
-    if vector.get("cookie_config"):
-        settings["cookie"] = vector["cookie_config"]
+    settings["cookie"] = {"sameSite": "Strict"} | (vector.get("cookie_config") or {})  # the default of the original
     config = SessionConfig.from_mapping(settings)
     return SessionManager(config, clock=lambda: vector["now"], environ=vector["env"]), callbacks
 

@@ -138,6 +138,8 @@ def _children(value: object) -> list[Any]:
 
 def explain_unstorable(value: object) -> str | None:
     """Why this value of a session would not come back from a token as it is, or None where it would."""
+    if _is_plain(value):
+        return None
     if not isinstance(value, (dict, list)):
         return _fault(value)
     for count, (item, depth) in enumerate(_walk(value)):
@@ -149,6 +151,34 @@ def explain_unstorable(value: object) -> str | None:
         if fault:
             return fault
     return None
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether this is the usual value, small and of plain types, which a glance shows to be sound."""
+    stack, left = [value], MAX_DEPTH - 2  # so few parts cannot be nested too deeply
+    for item in stack:
+        kind = type(item)
+        if kind is str:
+            if not item.isascii():
+                return False
+        elif kind is dict or kind is list:
+            left -= len(item)
+            if left < 0:
+                return False
+            stack += item
+            if kind is dict:
+                if set(map(type, item)) - {str}:
+                    return False
+                stack += item.values()
+        elif kind is int:
+            if not -MAX_PLAIN_INT < item < MAX_PLAIN_INT:
+                return False
+        elif kind is float:
+            if item - item != 0:
+                return False
+        elif kind is not bool and item is not None:
+            return False
+    return True
 
 
 def _walk(value: object) -> Iterator[tuple[object, int]]:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import SessionDataError
-from ..jsontext import SCALARS, encode, explain_unstorable
+from ..jsontext import SCALARS, explain_unstorable
 
 __all__ = ["SessionData", "check_storable", "copied"]
 
@@ -18,13 +18,17 @@ _ABSENT = object()
 
 
 class SessionData:
-    """The data as it was presented, and as it is now. ``assigned``: the keys that this request has set itself."""
+    """The data as it was presented, and as it is now. ``assigned``: the keys that this request has set itself.
 
-    __slots__ = ("_before", "_now", "assigned")
+    ``_has_own_parts``: somebody outside may hold a list or a dictionary of it.
+    """
+
+    __slots__ = ("_before", "_has_own_parts", "_now", "assigned")
 
     def __init__(self, before: Mapping[str, Any] = _NOTHING) -> None:
         self._before = before
         self._now: Mapping[str, Any] = before  # the same object until the first change
+        self._has_own_parts = False
         self.assigned: set[str] = set()
 
     def __contains__(self, key: object) -> bool:
@@ -41,11 +45,14 @@ class SessionData:
         if type(value) in SCALARS or value is not self._before.get(key):
             return value
         own = self._own()[key] = copied(value)
+        self._has_own_parts = True
         return own
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._own()[key] = value
         self.assigned.add(key)
+        if type(value) not in SCALARS:
+            self._has_own_parts = True
 
     def __delitem__(self, key: str) -> None:
         del self._own()[key]
@@ -67,33 +74,39 @@ class SessionData:
         before, now = self._before, self._now
         if now is before:
             return False
-        return len(now) != len(before) or any(True for _ in self.changes())
-
-    def changes(self) -> Iterator[str]:
-        """The keys whose values differ from what was presented or last written, without those that are gone."""
-        before = self._before
-        for key, value in self._now.items():
+        if len(now) != len(before):
+            return True
+        for key, value in now.items():
             was = before.get(key, _ABSENT)
             if value is not was and not _is_same(value, was):
-                yield key
+                return True
+        return False
+
+    def changed_in_place(self) -> list[str]:
+        """The keys of lists and dictionaries that differ from what was presented or last written."""
+        return [key for key, value in self._own_parts() if not _is_same(value, self._before.get(key))]
 
     def check(self) -> None:
         """Raises SessionDataError, naming the key, where a value was changed in place into what cannot be stored."""
-        if self._now is self._before:
-            return
-        for key, value in self._now.items():
-            if type(value) not in SCALARS and value is not self._before.get(key):
+        if self._has_own_parts:
+            for key, value in self._own_parts():
                 check_storable(key, value)
 
     def written(self) -> None:
         """Takes the data as it is for what it is compared with from now on."""
-        before = self._before
-        if self._now is not before:
-            self._before = {
-                key: value if type(value) in SCALARS or value is before.get(key) else copied(value)
-                for key, value in self._now.items()
-            }
+        before = self._now
+        if self._has_own_parts:
+            before = {**before, **{key: copied(value) for key, value in self._own_parts()}}
+        self._before = before
         self.assigned = set()
+
+    def _own_parts(self) -> list[tuple[str, Any]]:
+        before = self._before
+        return [
+            (key, value)
+            for key, value in self._now.items()
+            if type(value) not in SCALARS and value is not before.get(key)
+        ]
 
     def _own(self) -> dict[str, Any]:
         if self._now is self._before or type(self._now) is not dict:
@@ -118,12 +131,22 @@ def check_storable(key: str, value: object) -> None:
 
 
 def _is_same(value: object, was: object) -> bool:
-    """Whether a token would say the same of both: 1 is neither True nor 1.0, and 0.0 is not -0.0."""
-    if type(value) is not type(was):
-        return False
-    if type(value) in SCALARS:
-        return value == was and (type(value) is not float or repr(value) == repr(was))
     try:
-        return encode(value) == encode(was)
-    except (TypeError, ValueError, RecursionError):
-        return False  # the write that follows names the key
+        return _is_alike(value, was)
+    except RecursionError:
+        return False  # it contains itself: the write that follows names the key
+
+
+def _is_alike(value: Any, was: Any) -> bool:
+    """Whether a token would say the same of both: 1 is neither True nor 1.0, and 0.0 is not -0.0."""
+    kind = type(value)
+    if kind is not type(was):
+        return False
+    if kind is dict:
+        return len(value) == len(was) and all(
+            name == other and _is_alike(item, old)
+            for (name, item), (other, old) in zip(value.items(), was.items(), strict=True)
+        )
+    if kind is list:
+        return len(value) == len(was) and all(map(_is_alike, value, was))
+    return bool(value == was) and (kind is not float or repr(value) == repr(was))

@@ -19,6 +19,7 @@ from ..tokens.codec import MAX_ID
 from .contents import Contents
 from .data import copied
 from .life import Plan, Presented
+from .link import Deadline
 from .mint import Draft, Grant, Issued, TokenMint
 from .session import Session, session_of
 from .state import Life
@@ -98,10 +99,11 @@ class Stateless(JtiAuthority):
 class CallbackJti(JtiAuthority):
     """The application's own callbacks, one fresh id for each token."""
 
-    def __init__(self, config: SessionConfig, jti: JtiConfig, mint: TokenMint) -> None:
+    def __init__(self, config: SessionConfig, jti: JtiConfig, mint: TokenMint, deadline: Deadline) -> None:
         self._config = config
         self._jti = jti
         self._mint = mint
+        self._deadline = deadline
         self._new_jti = jti_maker(config, jti, mint)
 
     async def judge(self, candidate: Candidate) -> Verdict:
@@ -123,6 +125,9 @@ class CallbackJti(JtiAuthority):
         return _HONOURED
 
     async def issue(self, draft: Draft, plan: Plan) -> list[Issued]:
+        return await self._deadline(self._issue, draft)
+
+    async def _issue(self, draft: Draft) -> list[Issued]:
         ids = {policy.use: await self._new_jti(draft, policy) for policy in draft.policies if policy.covered}
         issued = self._mint.sign(draft, Grant(ids.get("access"), ids.get("refresh")))
         for token in issued:

@@ -96,10 +96,12 @@ class Loader:
             except TokenError as fault:
                 refused.append(_Refused(fault, contents, verdict.record))
             else:
+                if len(tokens) == 1:
+                    return self._loaded(contents, created_at, verdict, policy, fresh)
                 honoured.append(_Honoured(contents, created_at, verdict))
         if refused:
             await self._tell_replays(honoured, refused, policy, fresh, now)
-        return self._loaded(_newest(honoured), policy, fresh) if honoured else self._refused(refused, fresh)
+        return self._loaded(*_newest(honoured), policy, fresh) if honoured else self._refused(refused, fresh)
 
     async def _tell_replays(
         self, honoured: list[_Honoured], refused: list[_Refused], policy: TokenPolicy, fresh: Presented, now: int
@@ -110,12 +112,12 @@ class Loader:
             if all(contents.sid != good.contents.sid for good in honoured):  # who has the current token is no thief
                 await self._on_replay(Candidate(contents, policy, fresh, now))
 
-    def _loaded(self, found: _Honoured, policy: TokenPolicy, fresh: Presented) -> Life:
-        contents, created_at, verdict = found
+    def _loaded(
+        self, contents: Contents, created_at: int | None, verdict: Verdict, policy: TokenPolicy, fresh: Presented
+    ) -> Life:
         arrival = Arrival.LOADED if policy.use == "access" else Arrival.REFRESHED
-        presented = Presented(
-            arrival, fresh.keys, fresh.env, contents.sid, contents.subject, verdict.record, verdict.jti
-        )
+        record, jti, _ = verdict
+        presented = Presented(arrival, fresh.keys, fresh.env, contents.sid, contents.subject, record, jti)
         return Life(presented, contents, self._subject_of, created_at)
 
     def _refused(self, refused: list[_Refused], fresh: Presented) -> Life:

@@ -4,6 +4,7 @@
 remembers. Ids are the business of a `JtiAuthority`.
 """
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -129,6 +130,8 @@ class SessionManager:
         presented = life.presented or Presented(Arrival.FRESH, self._keys.of(None))
         planned = plan(presented, life.asked, life.data, self._rules)
         if planned.act is Act.NOTHING:
+            if presented.arrival is Arrival.SUPERSEDED and life.data.is_changed():
+                logger.info("what a request with superseded cookies stored was dropped: the browser has newer ones")
             return []
         if planned.act is Act.END:
             return await self._end(life, presented)
@@ -141,7 +144,7 @@ class SessionManager:
         except TokenRevoked as fault:
             life.rejected = fault
             return []
-        except StorageError:
+        except (StorageError, asyncio.CancelledError):
             if draft.sid == life.sid and planned.act is not Act.WRITE:
                 life.take_new_sid()  # whoever saves again must not meet what is being undone
             raise
@@ -203,7 +206,7 @@ class SessionManager:
         if self._link is None and not (jti.generate or jti.persist or jti.verify):
             raise ConfigError("jti is on with nothing behind it: give a storage, or callbacks (persist and verify)")
         if self._link is None:
-            return CallbackJti(self.config, jti, mint)
+            return CallbackJti(self.config, jti, mint, self._deadline)
         return RecordJti(self.config, jti, mint, self._link)
 
     def _records(self) -> StorageLink:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, NoReturn, Self
 
 from ..errors import ReservedName, SessionDataError, TokenError
-from ..jsontext import SCALARS, is_storable_text
+from ..jsontext import is_storable_text
 from ..log import logger
 from .contents import CREATOR, RESERVED
 from .data import check_storable, copied
@@ -201,6 +201,5 @@ def seal(session: Session) -> None:
 
 def warn_if_changed(session: Session) -> None:
     """Logs the keys of values that were changed in place after the cookies had left: those changes are lost."""
-    lost = [key for key in session._life.data.changes() if type(session._life.data.view()[key]) not in SCALARS]
-    if lost:
+    if lost := session._life.data.changed_in_place():
         logger.warning("session values changed after the response had left are lost: %s", ", ".join(map(repr, lost)))

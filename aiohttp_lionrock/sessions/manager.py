@@ -4,15 +4,13 @@
 remembers. Ids are the business of a `JtiAuthority`.
 """
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
-from uuid import uuid4
 
-from ..errors import ConfigError, StorageError, TokenRevoked
+from ..errors import ConfigError
 from ..log import logger
 from ..settings.config import JtiEvent, SessionConfig
 from ..settings.cookies import CookieChange
@@ -24,13 +22,14 @@ from ..tokens.keys import KeyRings
 from .contents import ContentsReader, subject_text
 from .data import copied
 from .jti import CallbackJti, Candidate, JtiAuthority, Stateless
-from .life import Act, Arrival, Plan, Presented, Rules, plan
+from .life import Arrival, Presented, Rules
 from .link import Deadline, StorageLink
 from .loading import Cookies, Loader
-from .mint import Draft, Issued, TokenMint
+from .mint import TokenMint
 from .records import RecordJti
+from .saving import Saver
 from .session import Session, life_of, session_of
-from .state import Life, life_in_hand
+from .state import life_in_hand
 from .verdicts import State, state_of
 
 __all__ = ["SessionManager"]
@@ -61,12 +60,12 @@ class SessionManager:
         self.config = config if storage is None else replace(config, storage=storage)
         self.on_reuse: list[ReuseListener] = []
         self._clock: Clock = system_time if clock is None else clock
-        self._policies = tuple(policy for policy in (self.config.access, self.config.refresh) if policy)
-        self.cookie_names = frozenset(policy.name for policy in self._policies)
+        self._keys = KeyRings(self.config, os.environ if environ is None else environ)
+        self.cookie_names = frozenset(policy.name for policy in (self.config.access, self.config.refresh) if policy)
         self._link = self._make_link()
         self._deadline = self._link or Deadline(self.config.storage_timeout)
         reader = ContentsReader(self.config.subject_key)
-        self._rules = Rules(
+        rules = Rules(
             reader.subject_of,
             resave=self.config.resave,
             save_uninitialized=self.config.save_uninitialized,
@@ -76,7 +75,7 @@ class SessionManager:
         tokens = TokenCache(TokenCodec(self.config), reader)
         self._authority = self._make_authority(TokenMint(self.config, tokens))
         self._loader = Loader(self.config, tokens, self._authority, self._clock, reader.subject_of, self._stop_replay)
-        self._keys = KeyRings(self.config, os.environ if environ is None else environ)
+        self._saver = Saver(self.config, rules, self._authority, self._keys, self._clock)
 
     @property
     def storage(self) -> JtiStorage | None:
@@ -126,30 +125,7 @@ class SessionManager:
 
         Raises SessionDataError naming the key, or StorageUnavailable; the client's cookies then stay as they are.
         """
-        life = life_of(session)
-        presented = life.presented or Presented(Arrival.FRESH, self._keys.of(None))
-        planned = plan(presented, life.asked, life.data, self._rules)
-        if planned.act is Act.NOTHING:
-            if presented.arrival is Arrival.SUPERSEDED and life.data.is_changed():
-                logger.info("what a request with superseded cookies stored was dropped: the browser has newer ones")
-            return []
-        if planned.act is Act.END:
-            return await self._end(life, presented)
-        if planned.leaves:
-            life.data.keep_assigned()
-        life.data.check()
-        draft = self._draft(life, presented, planned)
-        try:
-            issued = await self._authority.issue(draft, planned)
-        except TokenRevoked as fault:
-            life.rejected = fault
-            return []
-        except (StorageError, asyncio.CancelledError):
-            if draft.sid == life.sid and planned.act is not Act.WRITE:
-                life.take_new_sid()  # whoever saves again must not meet what is being undone
-            raise
-        self._remember(life, draft, issued)
-        return [CookieChange(token.policy.name, token.token, token.policy.cookie) for token in issued]
+        return await self._saver.save(life_of(session))
 
     async def revoke(self, sid: str) -> bool:
         """Ends the session of this sid, and what it goes on as if it was renewed. Needs a storage (else ConfigError).
@@ -213,34 +189,6 @@ class SessionManager:
         if self._link is None:
             raise ConfigError("sessions can be revoked and listed only with a storage: set storage, for example sqlite")
         return self._link
-
-    def _draft(self, life: Life, presented: Presented, planned: Plan) -> Draft:
-        policies = self._policies if planned.refreshes else self._policies[:1]
-        draft = Draft(life, presented, policies, int(self._clock()))
-        if planned.act is Act.MOVE and draft.sid == presented.sid:
-            draft.sid = str(uuid4())
-            draft.created_at = None
-        return draft
-
-    def _remember(self, life: Life, draft: Draft, issued: list[Issued]) -> None:
-        """The session as the next request would find it: it may be changed and saved again."""
-        life.id = draft.id
-        life.sid = draft.sid
-        life.expires_at = max([token.claims["exp"] for token in issued])
-        life.created_at = issued[0].claims.get("orig_iat")
-        life.is_new = False
-        life.asked.start_over()
-        life.data.written()
-        life.presented = Presented(Arrival.LOADED, draft.presented.keys, draft.presented.env, draft.sid, life.subject)
-
-    async def _end(self, life: Life, presented: Presented) -> list[CookieChange]:
-        if presented.sid is not None:
-            await self._authority.end(presented.sid)
-        if not life.is_new:  # the data says so: nobody has called invalidate
-            life.start_over()
-        life.presented = Presented(Arrival.FRESH, presented.keys, presented.env)
-        life.asked.start_over()
-        return [CookieChange(policy.name, None, replace(policy.cookie, max_age=0)) for policy in self._policies]
 
     async def _sid_to_keep(self, keep: Session | str, subject: str) -> str | None:
         """The stored sid of the session to keep; None where it is not stored yet."""

@@ -18,12 +18,12 @@ from .mint import Draft, Grant, Issued, TokenMint
 from .repairs import Repairs, Urgency
 from .state import check_label_sizes
 from .turns import Turns
+from .undoing import UNDO_LOOKS, Undoing
 from .verdicts import Leeway, State, state_of
 
 __all__ = ["Moves"]
 
 SUPERSEDED_FOR = 600  # seconds, at least, that a superseded record stays
-UNDO_LOOKS = 8  # over some ten seconds
 
 NewJti = Callable[[Draft, TokenPolicy], Awaitable[str]]
 
@@ -39,6 +39,7 @@ class Moves:
         mint: TokenMint,
         new_jti: NewJti,
         repairs: Repairs,
+        undoing: Undoing,
         endings: Endings,
         turns: Turns,
     ) -> None:
@@ -48,6 +49,7 @@ class Moves:
         self._mint = mint
         self._new_jti = new_jti
         self._repairs = repairs
+        self._undoing = undoing
         self._endings = endings
         self._turns = turns
 
@@ -72,7 +74,7 @@ class Moves:
             await self._storage.insert(record)
         except (StorageError, asyncio.CancelledError) as exc:
             if _may_be_done(exc):
-                self._undo_start(draft.sid, looks=UNDO_LOOKS)
+                self._undoing.start(draft.sid, looks=UNDO_LOOKS)
             raise
         if presented.arrival is Arrival.SUPERSEDED and presented.subject == subject:
             await self._end_disputed(draft)
@@ -90,7 +92,7 @@ class Moves:
         try:
             await self._hand_over(presented.sid, old, draft, plan)
         except (StorageError, TokenRevoked, asyncio.CancelledError):
-            self._undo_start(draft.sid)
+            self._undoing.start(draft.sid)
             raise
         return issued
 
@@ -104,11 +106,6 @@ class Moves:
         if state_of(stored) is State.ROTATING and stored.previous_jti == draft.presented.jti:
             self._start_leeway(stored, draft.now)
         return issued
-
-    def take_back(self, draft: Draft) -> None:
-        """Undoes a start or a move that nobody will hear of: its answer is not to be sent."""
-        self._give_back_later(draft)
-        self._undo_start(draft.sid)
 
     async def _continued(self, record: JtiRecord, draft: Draft) -> tuple[JtiRecord, list[Issued]]:
         """The record as it is to be, and the tokens of this response under it."""
@@ -143,7 +140,7 @@ class Moves:
             await self._turns.change(sid, known, supersede)
         except (StorageUnavailable, asyncio.CancelledError) as exc:
             if _may_be_done(exc):
-                self._give_back_later(draft)
+                self._undoing.hand_over(draft)
             raise
         except TokenRevoked as gone:
             if plan.inherits:
@@ -171,35 +168,8 @@ class Moves:
         try:
             await self._endings.end(disputed.sid)
         except (StorageError, asyncio.CancelledError):
-            self._undo_start(draft.sid)
+            self._undoing.start(draft.sid)
             raise
-
-    def _undo_start(self, sid: str, looks: int = 1) -> None:
-        """Deletes a record that nobody will hear of. One that may still be on its way takes more than one look."""
-        left = looks
-
-        async def undo() -> bool:
-            nonlocal left
-            left -= 1
-            return await self._storage.delete(sid) is not None or left <= 0
-
-        self._repairs.add(Urgency.UNTOLD, sid, undo)
-
-    def _give_back_later(self, draft: Draft) -> None:
-        if (before := draft.handed_over) is not None:
-            self._repairs.add(Urgency.HELD, f"{before.sid} {draft.sid}", lambda: self._give_back(before, draft.sid))
-
-    async def _give_back(self, before: JtiRecord, successor: str) -> bool:
-        """Undoes a hand-over that may have been made: only where it is this one that the record names."""
-        found = await self._storage.get(before.sid)
-        if found is None:
-            return True
-        if found.successor == successor:
-            return await self._storage.replace(before, found.version)
-        if found.version > before.version:
-            return True
-        # Nothing was done yet. One more version keeps the lost write from being done late.
-        return await self._storage.replace(found, found.version)
 
     def _start_leeway(self, stored: JtiRecord, rotated: int) -> None:
         """Lets the leeway of the token before run, once its successor is stored and on its way.

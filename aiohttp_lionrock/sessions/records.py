@@ -17,6 +17,7 @@ from .mint import Draft, Issued, TokenMint
 from .moves import Moves
 from .repairs import Repairs
 from .turns import Turns
+from .undoing import Undoing
 from .verdicts import Leeway, check_access, check_refresh, presented_jti
 
 __all__ = ["RecordJti"]
@@ -36,6 +37,7 @@ class RecordJti(JtiAuthority):
         self._leeway = Leeway(jti.reuse_leeway, jti.max_clock_skew)
         self._repairs = Repairs(link)
         self._endings = Endings(link.storage, self._repairs)
+        self._undoing = Undoing(link.storage, self._repairs)
         self._moves = Moves(
             config,
             self._leeway,
@@ -43,6 +45,7 @@ class RecordJti(JtiAuthority):
             mint,
             jti_maker(config, jti, mint),
             self._repairs,
+            self._undoing,
             self._endings,
             Turns(link.storage, link),
         )
@@ -95,7 +98,7 @@ class RecordJti(JtiAuthority):
     def _forget(self, draft: Draft, work: "asyncio.Future[list[Issued]]") -> None:
         """Takes back what was done for a caller that went away: the cookies will not be sent."""
         if not work.cancelled() and work.exception() is None:
-            self._moves.take_back(draft)
+            self._undoing.take_back(draft)
 
     async def _revoking(self, call: Awaitable[T]) -> T:
         """What a revocation has begun is finished, and nothing is trusted that was read before it was done."""

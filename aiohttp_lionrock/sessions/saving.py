@@ -53,7 +53,7 @@ class Saver:
             if draft.sid == life.sid and planned.act is not Act.WRITE:
                 life.take_new_sid()  # whoever saves again must not meet what is being undone
             raise
-        self._remember(life, draft, issued)
+        self._remember(life, draft, issued, presented.subject if planned.act is Act.WRITE else life.subject)
         return [CookieChange(token.policy.name, token.token, token.policy.cookie) for token in issued]
 
     def _draft(self, life: Life, presented: Presented, planned: Plan) -> Draft:
@@ -64,7 +64,7 @@ class Saver:
             draft.created_at = None
         return draft
 
-    def _remember(self, life: Life, draft: Draft, issued: list[Issued]) -> None:
+    def _remember(self, life: Life, draft: Draft, issued: list[Issued], subject: str | None) -> None:
         """The session as the next request would find it: it may be changed and saved again."""
         life.id = draft.id
         life.sid = draft.sid
@@ -73,7 +73,7 @@ class Saver:
         life.is_new = False
         life.asked.start_over()
         life.data.written()
-        life.presented = Presented(Arrival.LOADED, draft.presented.keys, draft.presented.env, draft.sid, life.subject)
+        life.presented = Presented(Arrival.LOADED, draft.presented.keys, draft.presented.env, draft.sid, subject)
 
     async def _end(self, life: Life, presented: Presented) -> list[CookieChange]:
         if presented.sid is not None:

@@ -137,6 +137,7 @@ OWN = {
     "after isinstance": "class A:\n    _id = 1\n    def f(self, o):\n        return isinstance(o, A) and o._id",
     "of a parent in the file": "class P:\n    def _f(self): ...\nclass A(P):\n    def g(self):\n        super()._f()",
     "by its own name": "class A:\n    _id = 1\n    def f(self):\n        return getattr(self, '_id', None)",
+    "a named tuple": "def f(x):\n    return x._replace(a=1)",
     "a dunder": "def f(x):\n    return x.__class__.__name__",
 }
 

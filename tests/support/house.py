@@ -26,6 +26,7 @@ __all__ = [
 # Lowest first. ``package`` is the file that re-exports what an application needs.
 LAYERS = ("ground", "storage", "settings", "tokens", "sessions", "web", "package", "testing", "cli")
 GROUND = ("errors", "faults", "jsontext", "log")
+NAMED_TUPLE = {"_asdict", "_field_defaults", "_fields", "_make", "_replace"}  # public, whatever they look like
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,7 @@ def _by_name(source: Source, defined: set[str]) -> Iterator[str]:
 
 
 def _is_private(name: str) -> bool:
-    return name.startswith("_") and not name.endswith("__")
+    return name.startswith("_") and not name.endswith("__") and name not in NAMED_TUPLE
 
 
 def _has_private_part(module: str) -> bool:

@@ -1,7 +1,6 @@
 """Storages and handlers of the same shape as ours, to see how much of a difference is the database's part."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any, Self
 
 from aiohttp import web
@@ -57,8 +56,8 @@ class FindOne(MongoStorage):
 
 
 def _record(found: dict[str, Any]) -> JtiRecord:
-    names = [field.name for field in fields(JtiRecord) if field.name in found]
-    return JtiRecord(sid=found["_id"], **{name: found[name] for name in names if name != "metadata"})
+    own = (found["_id"], found["version"], found["expires_at"], found["created_at"])
+    return JtiRecord.unpack(*own, found.get("subject"), found["packed"])
 
 
 def find_one_app(url: str) -> web.Application:

@@ -5,64 +5,47 @@ import importlib
 import inspect
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support import house
+from support.house import Source
 
 import aiohttp_lionrock
 
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "aiohttp_lionrock"
 BACKENDS = sorted(path for path in ROOT.glob("backends/*/aiohttp_lionrock_*") if path.is_dir())
+SOURCES = house.read(CORE)
+BACKEND_SOURCES = [source for backend in BACKENDS for source in house.read(backend)]
+LAYER_FILES = [source for source in SOURCES if source.path.name == "__init__.py" and source.path.parent != CORE]
 
-# Lowest first: a file imports only files that stand before it. To open them in this order is to read the library
-# without meeting a name before its file.
-ORDER = [
-    *["errors", "jsontext", "log", "storage", "session", "faults", "cookies", "config", "keys", "tokens"],
-    *["memory", "registry", "testing", "tokencache", "mint", "gate", "jti", "repairs", "records", "manager", "web"],
-    *["__init__", "__main__"],
-]
-MODULES = sorted(path.stem for path in CORE.glob("*.py"))
-# What a plain install must not load: drivers, backends, and what only tests need.
-NEVER_LOADED = [
-    "aiosqlite",
-    "sqlite3",
-    "motor",
-    "pymongo",
-    "bson",
-    "aiohttp_lionrock_sqlite",
-    "aiohttp_lionrock_mongodb",
-]
-NEVER_LOADED += ["aiohttp_lionrock.testing", "aiohttp_lionrock.__main__", "unittest", "pytest", "argparse"]
+WEB = {"aiohttp", "yarl", "multidict", "aiosignal", "frozenlist"}
+# Files of the testing layer that may import aiohttp as `web` does: helpers for tests of applications.
+WEB_HELPERS: set[str] = set()
+MAX_LINES, MAX_TEST_LINES = 250, 600
+# What a plain install must not load: drivers, backends, and what only tests and the command line need.
+NEVER_LOADED = {
+    *("aiosqlite", "sqlite3", "motor", "pymongo", "bson", "aiohttp_lionrock_sqlite", "aiohttp_lionrock_mongodb"),
+    *(
+        "aiohttp_lionrock.testing",
+        "aiohttp_lionrock.cli",
+        "aiohttp_lionrock.__main__",
+        "unittest",
+        "pytest",
+        "argparse",
+    ),
+}
 
-
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), path.name)
-
-
-def imports_of(path: Path, package: str) -> Iterator[str]:
-    """The full names of all modules that a file imports, anywhere in it, relative ones resolved."""
-    for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield str(node.module)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 1, f"{path.name} imports from outside its package"
-            yield from (f"{package}.{node.module or alias.name}" for alias in node.names)
-
-
-def internal_imports(module: str) -> set[str]:
-    package = "aiohttp_lionrock"
-    names = {name for name in imports_of(CORE / f"{module}.py", package) if name.split(".")[0] == package}
-    return {name.partition(".")[2] or "__init__" for name in names}
+each_file = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.module)
+each_file_of_all = pytest.mark.parametrize("source", SOURCES + BACKEND_SOURCES, ids=lambda source: source.module)
 
 
 def public_modules() -> list[ModuleType]:
-    names = [name for name in MODULES if name not in ("__init__", "__main__")]
-    return [aiohttp_lionrock, *(importlib.import_module(f"aiohttp_lionrock.{name}") for name in names)]
+    """All but what is run; a layer's own file may be a docstring alone."""
+    modules = [importlib.import_module(source.module) for source in SOURCES if not source.module.endswith("__main__")]
+    return [module for module in modules if hasattr(module, "__all__") or not hasattr(module, "__path__")]
 
 
 def in_order(name: str) -> tuple[int, str]:
@@ -70,40 +53,54 @@ def in_order(name: str) -> tuple[int, str]:
     return 0 if name.isupper() else 1 if name[0].isupper() else 2, name
 
 
-def test_every_file_has_its_place_in_the_order() -> None:
-    assert len(set(ORDER)) == len(ORDER)
-    assert set(MODULES) <= set(ORDER)
-    assert set(ORDER) - set(MODULES) <= {"__main__"}
-    assert {path.name for path in CORE.iterdir() if path.is_dir()} <= {"__pycache__"}
+# --- layers ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_run_one_way(module: str) -> None:
-    below = set(ORDER[: ORDER.index(module)])
-    assert internal_imports(module) - below == set()
+@each_file
+def test_every_file_stands_in_a_layer(source: Source) -> None:
+    assert house.layer_of(source.module) is not None
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name != "web"])
-def test_only_the_adapter_imports_aiohttp(module: str) -> None:
-    roots = {name.split(".")[0] for name in imports_of(CORE / f"{module}.py", "aiohttp_lionrock")}
-    assert roots & {"aiohttp", "yarl", "multidict", "aiosignal", "frozenlist"} == set()
+def test_imports_run_downward_only() -> None:
+    assert house.upward_imports(SOURCES) == []
+
+
+@pytest.mark.parametrize("package", [CORE, *BACKENDS], ids=lambda path: path.name)
+def test_no_imports_run_in_a_circle(package: Path) -> None:
+    assert house.cycles(house.read(package)) == []
+
+
+@pytest.mark.parametrize("source", LAYER_FILES, ids=lambda source: source.module)
+def test_a_layer_says_in_two_lines_what_it_is_for_and_what_it_may_not_know(source: Source) -> None:
+    assert house.docstring_faults(source) == []
+
+
+@each_file
+def test_only_the_adapter_imports_aiohttp(source: Source) -> None:
+    if house.layer_of(source.module) not in ("web", "package") and source.module not in WEB_HELPERS:
+        assert house.foreign_imports(source, WEB) == []
 
 
 def test_the_adapter_does_import_aiohttp() -> None:
-    assert "aiohttp" in set(imports_of(CORE / "web.py", "aiohttp_lionrock"))
+    importing = {source.module for source in SOURCES if "aiohttp" in house.import_roots(source)}
+    assert any(house.layer_of(module) == "web" for module in importing)
+    assert importing >= WEB_HELPERS
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_the_core_imports_the_standard_library_pyjwt_and_aiohttp_alone(module: str) -> None:
-    roots = {name.split(".")[0] for name in imports_of(CORE / f"{module}.py", "aiohttp_lionrock")}
-    assert roots - sys.stdlib_module_names <= {"aiohttp", "aiohttp_lionrock", "jwt"}
+@each_file
+def test_the_core_imports_the_standard_library_pyjwt_and_aiohttp_alone(source: Source) -> None:
+    foreign = house.import_roots(source) - sys.stdlib_module_names - {"aiohttp", "aiohttp_lionrock", "jwt"}
+    assert house.foreign_imports(source, foreign) == []
+
+
+def test_no_file_of_the_core_imports_a_driver() -> None:
+    drivers = NEVER_LOADED & {"aiosqlite", "sqlite3", "motor", "pymongo", "bson"}
+    assert [fault for source in SOURCES for fault in house.foreign_imports(source, drivers)] == []
 
 
 def test_pyjwt_is_asked_for_the_mac_alone() -> None:
-    found = {
-        name for module in MODULES for name in imports_of(CORE / f"{module}.py", "") if name.split(".")[0] == "jwt"
-    }
-    assert found <= {"jwt.algorithms", "jwt.exceptions"}
+    found = {each.module for source in SOURCES for each in house.imports_of(source)}
+    assert {name for name in found if name.split(".")[0] == "jwt"} <= {"jwt.algorithms", "jwt.exceptions"}
 
 
 def test_there_are_two_backends() -> None:
@@ -112,15 +109,40 @@ def test_there_are_two_backends() -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda path: path.name)
 def test_a_backend_imports_storage_and_errors_of_the_core_alone(backend: Path) -> None:
-    found = {
-        name
-        for path in backend.rglob("*.py")
-        for name in imports_of(path, backend.name)
-        if name.split(".")[0].startswith("aiohttp")
+    found = {each.module for source in house.read(backend) for each in house.imports_of(source)}
+    ours = {name for name in found if name.split(".")[0].startswith("aiohttp")}
+    assert {name for name in ours if name.split(".")[0] != backend.name} <= {
+        "aiohttp_lionrock.errors",
+        "aiohttp_lionrock.storage",
     }
-    found -= {name for name in found if name.split(".")[0] == backend.name}
-    assert found <= {"aiohttp_lionrock.errors", "aiohttp_lionrock.storage"}
-    assert found
+    assert ours
+
+
+# --- underscore names --------------------------------------------------------------------------------------------
+
+
+@each_file_of_all
+def test_no_file_imports_an_underscore_name(source: Source) -> None:
+    assert house.private_imports(source) == []
+
+
+@each_file_of_all
+def test_no_file_touches_an_underscore_name_of_a_class_or_module_elsewhere(source: Source) -> None:
+    assert house.private_access(source) == []
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+@each_file_of_all
+def test_no_file_has_two_hundred_and_fifty_lines(source: Source) -> None:
+    length = len(source.path.read_text().splitlines())
+    assert length < MAX_LINES
+
+
+def test_no_file_of_tests_has_six_hundred_lines() -> None:
+    lengths = {path.name: len(path.read_text().splitlines()) for path in (ROOT / "tests").rglob("*.py")}
+    assert {name: length for name, length in lengths.items() if length >= MAX_TEST_LINES} == {}
 
 
 @pytest.mark.parametrize("package", [CORE, *BACKENDS], ids=lambda path: path.name)
@@ -137,29 +159,20 @@ def test_all_is_sorted_and_every_name_in_it_exists(module: ModuleType) -> None:
 
 
 def test_the_package_shows_what_the_design_promises() -> None:
-    promised = {
-        "setup",
-        "session_middleware",
-        "get_session",
-        "new_session",
-        "Session",
-        "SessionConfig",
-        "SessionManager",
-    }
-    promised |= {"CookieChange", "open_storage", "JtiEvent", "JtiRecord", "JtiStorage", "JtiConfig", "MemoryStorage"}
+    promised = {"setup", "get_session", "new_session", "Session", "SessionConfig", "SessionManager", "CookieChange"}
+    promised |= {"open_storage", "JtiEvent", "JtiRecord", "JtiStorage", "JtiConfig", "MemoryStorage"}
     assert promised <= set(aiohttp_lionrock.__all__)
     assert set(importlib.import_module("aiohttp_lionrock.errors").__all__) <= set(aiohttp_lionrock.__all__)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_every_file_and_every_public_name_in_it_has_a_docstring(module: str) -> None:
-    tree = tree_of(CORE / f"{module}.py")
-    assert ast.get_docstring(tree)
-    if module == "__init__":
+@each_file
+def test_every_file_and_every_public_name_in_it_has_a_docstring(source: Source) -> None:
+    assert ast.get_docstring(source.tree)
+    if source.module.endswith("__main__"):
         return
-    public = set(getattr(importlib.import_module(f"aiohttp_lionrock.{module}"), "__all__", ()))
+    public = set(getattr(importlib.import_module(source.module), "__all__", ()))
     definitions = [
-        node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        node for node in source.tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     assert [node.name for node in definitions if node.name in public and not ast.get_docstring(node)] == []
 
@@ -174,6 +187,23 @@ def test_every_public_method_is_described_where_it_is_defined_or_overridden(name
     assert [member for member in callables if not inspect.getdoc(getattr(cls, member))] == []
 
 
+@each_file
+def test_nothing_is_done_when_a_file_is_imported(source: Source) -> None:
+    """No I/O, no thread, no loop: at the top of a file stand definitions, constants and conditions on types."""
+    allowed = (
+        *(ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign),
+        *(ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef),
+    )
+    for node in source.tree.body:
+        is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        is_type_check = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        is_start = source.module.endswith("__main__")
+        assert isinstance(node, allowed) or is_docstring or is_type_check or is_start, source.at(node, "does something")
+
+
+# --- a fresh interpreter -----------------------------------------------------------------------------------------
+
+
 def test_importing_the_package_loads_no_driver_and_nothing_of_the_tests() -> None:
     script = (
         "import sys, importlib.metadata; import aiohttp.web; known = set(sys.modules);"
@@ -184,7 +214,7 @@ def test_importing_the_package_loads_no_driver_and_nothing_of_the_tests() -> Non
     )
     loaded = set(ran.stdout.split())
     assert "aiohttp_lionrock.web" in loaded
-    assert loaded & set(NEVER_LOADED) == set()
+    assert loaded & NEVER_LOADED == set()
 
 
 def test_the_layers_below_the_adapter_load_without_aiohttp() -> None:
@@ -197,23 +227,3 @@ def test_the_layers_below_the_adapter_load_without_aiohttp() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert ran.stdout.strip() == "loaded", ran.stderr
-
-
-def test_nothing_is_done_when_a_file_is_imported() -> None:
-    """No I/O, no thread, no loop: at the top of a file stand definitions, constants and conditions on types."""
-    allowed = (
-        ast.Import,
-        ast.ImportFrom,
-        ast.ClassDef,
-        ast.FunctionDef,
-        ast.AsyncFunctionDef,
-        ast.Assign,
-        ast.AnnAssign,
-    )
-    for module in MODULES:
-        if module == "__main__":
-            continue
-        for node in tree_of(CORE / f"{module}.py").body:
-            is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-            is_type_check = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-            assert isinstance(node, allowed) or is_docstring or is_type_check, f"{module}: {ast.unparse(node)[:60]}"

@@ -63,7 +63,7 @@ class SessionManager:
         self._policies = tuple(policy for policy in (self.config.access, self.config.refresh) if policy)
         self.cookie_names = frozenset(policy.name for policy in self._policies)
         self._link = self._make_link()
-        self._deadline = self._link or Deadline(self.config.storage_timeout)
+        self._deadline = Deadline(self.config.storage_timeout)
         reader = ContentsReader(self.config.subject_key)
         self._rules = Rules(
             reader.subject_of,

@@ -2,18 +2,20 @@
 
 import asyncio
 
+import pytest
 from support.browser import Browser
 from support.outages import World, assert_unavailable
 
 
-async def test_closing_the_manager_ends_every_repair(world: World) -> None:
+async def test_closing_the_manager_ends_every_repair(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.storage.fail("insert", "after", times=2)
     world.storage.fail("delete", "before", times=1000)
     for _ in range(2):
         await assert_unavailable(Browser(world.manager).log_in())
-    assert len(world.background()) == 2
+    assert len(world.background()) == 1  # one worker for all of them
     await asyncio.wait_for(world.manager.aclose(), 1)
     assert not world.background()
+    assert "2 session records" in caplog.text
 
 
 async def test_a_request_that_fails_while_the_manager_closes_leaves_no_task_behind(world: World) -> None:

@@ -245,7 +245,10 @@ json_values = st.recursive(
 @settings(derandomize=True, database=None, deadline=None, max_examples=200)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), json_values, max_size=6))
 def test_claims_come_out_of_the_cache_as_they_come_out_of_the_token(data: Mapping[str, Any]) -> None:
-    cache, content = TokenCache(TokenCodec(CONFIG), as_is), claims(**{f"x{name}": value for name, value in data.items()})
+    cache, content = (
+        TokenCache(TokenCodec(CONFIG), as_is),
+        claims(**{f"x{name}": value for name, value in data.items()}),
+    )
     token = cache.sign(content, KEYS)
     read = TokenCodec(CONFIG).verify(token, KEYS, CONFIG.access, NOW)
     assert repr(cache.verify(token, KEYS, CONFIG.access, NOW)) == repr(read)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from support.browser import ACCESS, LEEWAY, Browser
+from support.browser import ACCESS, ZONE, Browser
 from support.outages import TIMEOUT, World, assert_good, assert_unavailable, write
 
 from aiohttp_lionrock import JtiRecord, MemoryStorage, SessionConfig, SessionManager, StorageUnavailable, TokenForged
@@ -120,7 +120,7 @@ async def test_a_flapping_storage_logs_nobody_out(world: World, seed: int) -> No
             failed += 1
         if chance.random() < 0.3:
             await world.settled()
-            world.clock.advance(chance.choice([1, LEEWAY + 1, 3600]))
+            world.clock.advance(chance.choice([1, ZONE + 1, 3600]))
     assert failed > 3
     await world.settled()
     await assert_good(world, browser)

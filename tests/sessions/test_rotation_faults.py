@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Callable
 
 import pytest
-from support.browser import LEEWAY, REFRESH, ZONE, make_manager
+from support.browser import REFRESH, ZONE, make_manager
 from support.outages import UNKNOWN, World, assert_good, assert_unavailable, write
 from support.storages import FaultyStorage
 
@@ -19,7 +19,7 @@ async def test_a_client_that_comes_back_at_once_gets_the_successor(world: World,
     browser = await world.logged_in()
     world.storage.fail("replace", mode)
     await assert_unavailable(browser.refresh())
-    world.clock.advance(LEEWAY + 1)
+    world.clock.advance(ZONE + 1)
     assert (await browser.refresh()).rejected is None
     await world.settled()
     await assert_good(world, browser)

@@ -32,8 +32,6 @@ OTHER_SECRET = "another customer's secret, as long as needed"
 NAME = "lionrock-session"
 CONFIG = SessionConfig(secret=SECRET, refresh_token=True)
 
-Cache = TokenCache[Mapping[str, Any]]
-
 
 class CountingCodec(TokenCodec):
     """Counts the tokens whose MAC is computed to judge them."""
@@ -59,23 +57,19 @@ def claims(**changes: Any) -> dict[str, Any]:
     return good | {"iat": NOW, "nbf": NOW, "exp": NOW + 7200} | changes
 
 
-def as_is(claims: Mapping[str, Any]) -> Mapping[str, Any]:
-    return claims
-
-
 @pytest.fixture
 def codec() -> CountingCodec:
     return CountingCodec()
 
 
 @pytest.fixture
-def cache(codec: CountingCodec) -> Cache:
-    return TokenCache(codec, as_is)
+def cache(codec: CountingCodec) -> TokenCache:
+    return TokenCache(codec)
 
 
 @pytest.mark.parametrize("data", [{"cart": 7}, {"cart": [1, {"n": 2}]}], ids=["flat", "nested"])
 def test_a_token_is_authenticated_once_and_one_of_our_own_never(
-    codec: CountingCodec, cache: Cache, data: dict[str, Any]
+    codec: CountingCodec, cache: TokenCache, data: dict[str, Any]
 ) -> None:
     theirs = TokenCodec(CONFIG).sign(claims(**data), KEYS)
     for _ in range(3):
@@ -86,7 +80,7 @@ def test_a_token_is_authenticated_once_and_one_of_our_own_never(
     assert codec.judged == 1
 
 
-def test_a_token_that_is_kept_expires_at_its_time(cache: Cache) -> None:
+def test_a_token_that_is_kept_expires_at_its_time(cache: TokenCache) -> None:
     begin, end = NOW - int(CONFIG.clock_tolerance), NOW + 7200 + int(CONFIG.clock_tolerance)
     token = cache.sign(claims(), KEYS)
     for _ in range(2):
@@ -109,21 +103,21 @@ def test_at_every_time_the_cache_answers_as_the_codec_does(
     given_times = {"iat": issued, "nbf": begins, "exp": expires}
     content = claims() | given_times
     content = {name: value for name, value in content.items() if name not in given_times or value is not None}
-    cache, codec = TokenCache(TokenCodec(CONFIG), as_is), TokenCodec(CONFIG)
+    cache, codec = TokenCache(TokenCodec(CONFIG)), TokenCodec(CONFIG)
     token = codec.sign(content, KEYS)
     edges = [int(t) + d for t in (issued, begins, expires) if t is not None for d in (-61, -60, -59, 0, 59, 60, 61)]
     for now in [*moments, *edges]:
         assert outcome(cache, token, now) == outcome(codec, token, now)
 
 
-def outcome(judge: Cache | TokenCodec, token: str, now: int) -> object:
+def outcome(judge: TokenCache | TokenCodec, token: str, now: int) -> object:
     try:
         return judge.verify(token, KEYS, CONFIG.access, now)
     except TokenError as fault:
         return type(fault), str(fault)
 
 
-def test_a_token_that_is_kept_is_no_token_of_another_use(cache: Cache) -> None:
+def test_a_token_that_is_kept_is_no_token_of_another_use(cache: TokenCache) -> None:
     assert CONFIG.refresh is not None
     token = cache.sign(claims(), KEYS)
     for _ in range(2):
@@ -132,7 +126,7 @@ def test_a_token_that_is_kept_is_no_token_of_another_use(cache: Cache) -> None:
         assert cache.verify(token, KEYS, CONFIG.access, NOW)
 
 
-def test_a_token_that_is_kept_for_one_ring_is_forged_for_another(cache: Cache) -> None:
+def test_a_token_that_is_kept_for_one_ring_is_forged_for_another(cache: TokenCache) -> None:
     token = cache.sign(claims(), KEYS)
     stranger = ring(OTHER_SECRET)
     for _ in range(2):
@@ -141,7 +135,7 @@ def test_a_token_that_is_kept_for_one_ring_is_forged_for_another(cache: Cache) -
     assert cache.verify(token, KEYS, CONFIG.access, NOW) == claims()
 
 
-def test_every_other_spelling_of_a_token_that_is_kept_is_refused(cache: Cache) -> None:
+def test_every_other_spelling_of_a_token_that_is_kept_is_refused(cache: TokenCache) -> None:
     token = cache.sign(claims(), KEYS)
     for place in range(len(token)):
         other = token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
@@ -152,7 +146,7 @@ def test_every_other_spelling_of_a_token_that_is_kept_is_refused(cache: Cache) -
             cache.verify(other, KEYS, CONFIG.access, NOW)
 
 
-def test_what_is_done_to_parts_of_the_claims_stays_with_whoever_does_it(cache: Cache) -> None:
+def test_what_is_done_to_parts_of_the_claims_stays_with_whoever_does_it(cache: TokenCache) -> None:
     given_in = claims(cart=[1, {"n": 2}])
     token = cache.sign(given_in, KEYS)
     for _ in range(3):
@@ -180,7 +174,7 @@ async def test_what_a_callback_does_to_its_payload_stays_with_the_callback(callb
 
 
 def test_only_so_many_tokens_are_kept_and_the_one_not_asked_for_the_longest_goes_first(
-    codec: CountingCodec, cache: Cache, monkeypatch: pytest.MonkeyPatch
+    codec: CountingCodec, cache: TokenCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_TOKENS", 3)
     first, second, third = (cache.sign(claims(n=n), KEYS) for n in range(3))
@@ -196,7 +190,7 @@ def test_only_so_many_tokens_are_kept_and_the_one_not_asked_for_the_longest_goes
 
 def test_a_token_longer_than_a_cookie_is_judged_anew_each_time() -> None:
     codec = CountingCodec(SessionConfig(secret=SECRET, max_token_length=100_000))
-    cache = TokenCache(codec, as_is)
+    cache = TokenCache(codec)
     token = cache.sign(claims(text="x" * module.MAX_LENGTH), KEYS)
     for _ in range(2):
         cache.verify(token, KEYS, CONFIG.access, NOW)
@@ -204,7 +198,7 @@ def test_a_token_longer_than_a_cookie_is_judged_anew_each_time() -> None:
     assert not cache._known
 
 
-def test_a_token_of_many_claims_is_kept_as_its_payload(codec: CountingCodec, cache: Cache) -> None:
+def test_a_token_of_many_claims_is_kept_as_its_payload(codec: CountingCodec, cache: TokenCache) -> None:
     many = {f"k{n}": n for n in range(module.MAX_CLAIMS)}
     token = cache.sign(claims(**many), KEYS)
     for _ in range(2):
@@ -213,7 +207,7 @@ def test_a_token_of_many_claims_is_kept_as_its_payload(codec: CountingCodec, cac
     assert cache._known[token].claims is None
 
 
-def test_a_token_that_comes_again_is_read_twice_and_no_more(cache: Cache) -> None:
+def test_a_token_that_comes_again_is_read_twice_and_no_more(cache: TokenCache) -> None:
     theirs = TokenCodec(CONFIG).sign(claims(), KEYS)
     kept = []
     for _ in range(3):
@@ -223,7 +217,7 @@ def test_a_token_that_comes_again_is_read_twice_and_no_more(cache: Cache) -> Non
     assert kept[2] is kept[1]
 
 
-def test_a_forgery_is_never_kept(cache: Cache) -> None:
+def test_a_forgery_is_never_kept(cache: TokenCache) -> None:
     for forgery in (TokenCodec(CONFIG).sign(claims(), ring(OTHER_SECRET)), "a.b.c", "", "é" * 9):
         for _ in range(2):
             with pytest.raises(TokenError):
@@ -245,10 +239,7 @@ json_values = st.recursive(
 @settings(derandomize=True, database=None, deadline=None, max_examples=200)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), json_values, max_size=6))
 def test_claims_come_out_of_the_cache_as_they_come_out_of_the_token(data: Mapping[str, Any]) -> None:
-    cache, content = (
-        TokenCache(TokenCodec(CONFIG), as_is),
-        claims(**{f"x{name}": value for name, value in data.items()}),
-    )
+    cache, content = TokenCache(TokenCodec(CONFIG)), claims(**{f"x{name}": value for name, value in data.items()})
     token = cache.sign(content, KEYS)
     read = TokenCodec(CONFIG).verify(token, KEYS, CONFIG.access, NOW)
     assert repr(cache.verify(token, KEYS, CONFIG.access, NOW)) == repr(read)
@@ -258,7 +249,7 @@ def test_claims_come_out_of_the_cache_as_they_come_out_of_the_token(data: Mappin
     "payload",
     [b"[]", b"{}", b'{"a":1,"a":2}', b'{"exp":NaN}', b"\xff", b'{"exp":1e999}', b"[" * 5000, b'{"sid":"\\ud800"}'],
 )
-def test_a_signed_payload_that_is_refused_once_is_refused_ever_after(cache: Cache, payload: bytes) -> None:
+def test_a_signed_payload_that_is_refused_once_is_refused_ever_after(cache: TokenCache, payload: bytes) -> None:
     token = TokenCodec(CONFIG).seal(payload, KEYS)
     with pytest.raises(TokenError) as first:
         cache.verify(token, KEYS, CONFIG.access, NOW)

@@ -74,6 +74,8 @@ class RecordJti(JtiAuthority):
             work = asyncio.ensure_future(self._link(self._moves.start, draft))
         else:
             work = asyncio.ensure_future(self._link(self._moves.move, draft, plan))
+        if draft.presented.sid is not None:  # it is left for another one
+            work.add_done_callback(self._distrust)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:

@@ -18,7 +18,7 @@ from support.browser import (
 )
 from support.storages import Interleaved
 
-from aiohttp_lionrock import MemoryStorage, SessionManager, TokenExpired, TokenRevoked
+from aiohttp_lionrock import MemoryStorage, Session, SessionManager, TokenExpired, TokenRevoked
 from aiohttp_lionrock.testing import FakeClock
 
 # --- max_lifetime ------------------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ async def test_a_cached_session_that_was_revoked_elsewhere_is_not_written(
     assert await browser.manager.storage.get(browser.sid) is None
 
 
-@pytest.mark.parametrize("end", ["revoke", "revoke_subject", "logout"])
+@pytest.mark.parametrize("end", ["revoke", "revoke_subject", "logout", "renewal", "another user", "nobody"])
 async def test_a_process_does_not_trust_what_it_has_ended_itself(
     build: Callable[..., SessionManager], end: str
 ) -> None:
@@ -166,8 +166,12 @@ async def test_a_process_does_not_trust_what_it_has_ended_itself(
         await manager.revoke(browser.sid)
     elif end == "revoke_subject":
         await manager.revoke_subject("ann")
-    else:
+    elif end == "logout":
         await browser.log_out()
+    elif end == "renewal":
+        await browser.visit(Session.renew)
+    else:
+        await browser.write(sub="bob" if end == "another user" else None, theme="dark")
     assert (await other.visit()).is_new
 
 

@@ -39,18 +39,25 @@ class StorageLink(Deadline):
     async def __call__(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._is_open:
             return await super().__call__(work, *args, **kwargs)
+
+        async def open_first() -> T:
+            await self.ready()
+            return await work(*args, **kwargs)
+
+        return await super().__call__(open_first)
+
+    async def ready(self) -> JtiStorage:
+        """The storage, open; for work that may do without it until then, under a deadline of its own."""
+        if self._is_open:
+            return self.storage
         if self._is_closed:
             raise StorageUnavailable(
                 "the session manager is closed: nothing can be loaded, saved or revoked until it is opened again",
                 maybe_done=False,
             )
-
-        async def open_first() -> T:
-            await self.storage.open()
-            self._is_open = not self._is_closed
-            return await work(*args, **kwargs)
-
-        return await super().__call__(open_first)
+        await self.storage.open()
+        self._is_open = not self._is_closed
+        return self.storage
 
     async def open(self) -> None:
         """Opens the storage, and asks whether it serves. Raises StorageUnavailable; the next work tries again."""

@@ -63,7 +63,7 @@ class SessionManager:
         self._keys = KeyRings(self.config, os.environ if environ is None else environ)
         self.cookie_names = frozenset(policy.name for policy in (self.config.access, self.config.refresh) if policy)
         self._link = self._make_link()
-        self._deadline = self._link or Deadline(self.config.storage_timeout)
+        self._deadline = Deadline(self.config.storage_timeout)
         reader = ContentsReader(self.config.subject_key)
         rules = Rules(
             reader.subject_of,

@@ -33,7 +33,6 @@ class RecordJti(JtiAuthority):
     def __init__(self, config: SessionConfig, jti: JtiConfig, mint: TokenMint, link: StorageLink) -> None:
         self._jti = jti
         self._link = link
-        self._storage = link.storage
         self._leeway = Leeway(jti.reuse_leeway, jti.max_clock_skew)
         self._repairs = Repairs(link)
         self._endings = Endings(link.storage, self._repairs)
@@ -58,7 +57,8 @@ class RecordJti(JtiAuthority):
         if policy.use == "access" and (jti is None or self._is_trusted(contents.sid, jti, now)):
             return Verdict()
         epoch = self._trust_epoch
-        record = await self._storage.get(contents.sid)
+        storage = await self._link.ready()  # not before: tokens that are bad in themselves need no storage
+        record = await storage.get(contents.sid)
         check = check_access if policy.use == "access" else check_refresh
         try:
             record = check(record, jti, contents.expires_at, now, self._leeway)
@@ -77,6 +77,8 @@ class RecordJti(JtiAuthority):
             work = asyncio.ensure_future(self._link(self._moves.start, draft))
         else:
             work = asyncio.ensure_future(self._link(self._moves.move, draft, plan))
+        if draft.presented.sid is not None:  # it is left for another one
+            work.add_done_callback(self._distrust)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:

@@ -107,7 +107,12 @@ class Repairs:
         loop = asyncio.get_running_loop()
         while self._keys:
             batch = self._take(loop.time())
-            outcomes = await asyncio.gather(*(self._try(repair) for repair in batch))
+            try:
+                outcomes = await asyncio.gather(*(self._try(repair) for repair in batch))
+            except asyncio.CancelledError:
+                for repair in batch:  # some may be done: each can be done again
+                    self._put(repair)
+                raise
             for repair, outcome in zip(batch, outcomes, strict=True):
                 if outcome is not _Outcome.DONE:
                     self._again(repair, loop.time())

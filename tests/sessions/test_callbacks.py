@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 from jwt.api_jws import PyJWS
-from support.browser import ACCESS, ACCESS_LIFETIME, REFRESH, REFRESH_LIFETIME, SECRET, Browser, claims, make_manager
+from support.browser import (
+    ACCESS,
+    ACCESS_LIFETIME,
+    REFRESH,
+    REFRESH_LIFETIME,
+    SECRET,
+    Browser,
+    assert_untouched,
+    claims,
+    make_manager,
+)
 
 from aiohttp_lionrock import (
     ConfigError,
@@ -21,6 +31,7 @@ from aiohttp_lionrock import (
     TokenExpired,
     TokenRevoked,
 )
+from aiohttp_lionrock.sessions.session import life_of
 from aiohttp_lionrock.testing import FakeClock
 
 
@@ -238,7 +249,7 @@ async def test_persist_is_given_the_token_as_it_was_signed(browser: Browser, led
         assert dict(event.payload) == claims(browser.cookies[cookie])
         assert event.jti == event.payload["jti"]
         assert event.exp == event.payload["exp"] == now + lifetime
-        assert event.session is session
+        assert life_of(event.session) is life_of(session)
         assert event.config is browser.manager.config
         assert event.env is None
 
@@ -251,7 +262,7 @@ async def test_generate_is_given_the_token_to_be_without_an_id(browser: Browser,
         del expected["jti"]
         assert dict(event.payload) == expected
         assert event.exp == expected["exp"]
-        assert event.session is session
+        assert life_of(event.session) is life_of(session)
 
 
 async def test_verify_is_given_the_session_of_the_token_that_came(browser: Browser, ledger: Ledger) -> None:
@@ -279,16 +290,15 @@ async def test_every_callback_is_given_the_requests_own_environment(browser: Bro
 
 
 @pytest.mark.parametrize("cookie", [ACCESS, REFRESH])
-async def test_an_id_that_verify_denies_is_revoked_and_both_cookies_go(
+async def test_an_id_that_verify_denies_is_revoked_and_no_cookie_is_touched(
     browser: Browser, ledger: Ledger, cookie: str
 ) -> None:
     await browser.log_in()
     ledger.known.discard(claims(browser.cookies[cookie])["jti"])
     session = await browser.visit(only=cookie)
     assert session.is_new
-    assert type(session.rejected) is TokenRevoked
-    assert session.rejected.code == "JWT_JTI_REVOKED"
-    assert browser.sent == {ACCESS: None, REFRESH: None}
+    assert_untouched(browser, session, TokenRevoked)
+    assert session.rejected.code == "JWT_JTI_REVOKED"  # type: ignore[union-attr]
 
 
 async def test_a_denied_access_token_is_not_refreshed(browser: Browser, ledger: Ledger) -> None:
@@ -405,8 +415,8 @@ async def test_nothing_is_persisted_for_a_token_that_does_not_fit_its_cookie(bro
 async def test_nothing_is_persisted_where_only_both_cookies_together_are_too_large(
     browser: Browser, ledger: Ledger
 ) -> None:
-    with pytest.raises(SessionTooLarge):
-        await browser.write(novel="x" * 2840)
+    with pytest.raises(SessionTooLarge, match="together"):
+        await browser.write(novel="x" * 2300)
     assert ledger.events("persist") == []
 
 

@@ -5,10 +5,36 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.browser import ACCESS, REFRESH, REFRESH_LIFETIME, Browser, assert_deleted, make_manager, record_of
+from support.browser import (
+    ACCESS,
+    REFRESH,
+    REFRESH_LIFETIME,
+    ZONE,
+    Browser,
+    assert_deleted,
+    assert_untouched,
+    make_manager,
+    record_of,
+)
 
-from aiohttp_lionrock import ConfigError, JtiRecord, MemoryStorage, Session, SessionDataError, TokenRevoked
+from aiohttp_lionrock import (
+    ConfigError,
+    JtiRecord,
+    MemoryStorage,
+    Session,
+    SessionDataError,
+    TokenRevoked,
+    TokenSuperseded,
+)
 from aiohttp_lionrock.testing import FakeClock
+
+
+def assert_superseded(record: JtiRecord | None, successor: str) -> None:
+    """The record names its successor and honours nothing."""
+    assert record is not None
+    assert record.successor == successor
+    assert (record.access_jti, record.refresh_jti, record.previous_jti) == (None, None, None)
+
 
 # --- logout, renewal, revocation ---------------------------------------------------------------------------------
 
@@ -31,8 +57,8 @@ async def test_the_refresh_token_of_an_ended_session_is_refused_and_no_replay(br
     await browser.log_in()
     other = browser.copy()
     await browser.log_out()
-    assert type((await other.refresh()).rejected) is TokenRevoked
-    assert_deleted(other, ACCESS, REFRESH)
+    assert_untouched(other, await other.refresh(), TokenRevoked)
+    assert_untouched(other, await other.refresh(), TokenRevoked)
 
 
 async def test_what_is_stored_after_logout_is_a_session_of_its_own(browser: Browser, storage: MemoryStorage) -> None:
@@ -42,7 +68,8 @@ async def test_what_is_stored_after_logout_is_a_session_of_its_own(browser: Brow
     assert browser.sid != sid
     assert browser.access["flash"] == "bye"
     assert not {"sub", "cart"} & browser.access.keys()
-    assert await storage.get(sid) is None
+    assert_superseded(await storage.get(sid), browser.sid)
+    assert await browser.manager.sessions("ann") == []
     assert (await record_of(browser)).subject is None
 
 
@@ -61,15 +88,82 @@ async def test_renewal_moves_the_data_to_a_new_sid_with_new_ids(browser: Browser
     assert session.sid == browser.sid == browser.access["sid"] == browser.refreshing["sid"] != old.sid
     assert {after.access_jti, after.refresh_jti}.isdisjoint({before.access_jti, before.refresh_jti})
     assert (after.version, after.created_at, after.subject) == (1, int(clock()), "ann")
-    assert await old.manager.storage.get(old.sid) is None  # type: ignore[union-attr]
-    assert type((await old.visit()).rejected) is TokenRevoked
+    assert_untouched(old, await old.visit(), TokenSuperseded)
+    assert_untouched(old, await old.refresh(), TokenSuperseded)
+
+
+async def test_a_renewed_session_is_superseded_by_its_successor_for_ten_minutes(
+    browser: Browser, clock: FakeClock, storage: MemoryStorage
+) -> None:
+    await browser.log_in()
+    before = await record_of(browser)
+    clock.advance(50)
+    await browser.visit(Session.renew)
+    superseded, now = await storage.get(before.sid), int(clock())
+    assert_superseded(superseded, browser.sid)
+    assert superseded == JtiRecord(
+        before.sid, 2, now + 600, before.created_at, rotated_at=now, subject="ann", successor=browser.sid
+    )
+    clock.advance(599)
+    assert await storage.get(before.sid) == superseded
+    clock.advance(1)
+    assert await storage.get(before.sid) is None
+
+
+@pytest.mark.parametrize("cookie", [ACCESS, REFRESH])
+async def test_an_old_token_is_superseded_for_leeway_and_skew_and_revoked_afterwards(
+    browser: Browser, clock: FakeClock, cookie: str
+) -> None:
+    await browser.log_in()
+    old = browser.copy()
+    await browser.visit(Session.renew)
+    clock.advance(ZONE)
+    session = await old.visit(lambda session: session.update(cart=["book"]), only=cookie)
+    assert (session.is_new, session.subject) == (True, None)
+    assert_untouched(old, session, TokenSuperseded)
+    clock.advance(1)
+    assert_untouched(old, await old.visit(only=cookie), TokenRevoked)
+    assert await browser.is_logged_in()
+
+
+async def test_a_logout_with_an_old_token_ends_the_successor_through_any_number_of_renewals(browser: Browser) -> None:
+    await browser.log_in()
+    old = browser.copy()
+    for _ in range(5):
+        await browser.visit(Session.renew)
+    await old.log_out()
+    assert_deleted(old, ACCESS, REFRESH)
+    assert await browser.manager.sessions("ann") == []
+    assert not await browser.is_logged_in()
+
+
+async def test_a_logout_with_a_token_from_before_the_login_leaves_the_login_alone(browser: Browser) -> None:
+    await browser.write(cart=["book"])
+    old = browser.copy()
+    await browser.log_in()
+    await old.log_out()
+    assert_deleted(old, ACCESS, REFRESH)
+    assert await browser.is_logged_in()
+
+
+@pytest.mark.parametrize("sub", ["ann", "bob"])
+async def test_a_login_with_an_old_token_is_delivered_whoever_logs_in(browser: Browser, sub: str) -> None:
+    """A double click on the login button: the browser drops the first answer."""
+    await browser.write(cart=["book"])
+    second = browser.copy()
+    await browser.log_in()
+    session = await second.log_in(sub)
+    assert dict(session) == {"sub": sub}
+    assert set(second.sent) == {ACCESS, REFRESH}
+    assert await second.is_logged_in()
+    assert await browser.is_logged_in()
 
 
 async def test_renewing_twice_in_one_request_leaves_one_session(browser: Browser, storage: MemoryStorage) -> None:
     await browser.log_in()
     old = browser.sid
     await browser.visit(Session.renew, Session.renew)
-    assert await storage.get(old) is None
+    assert_superseded(await storage.get(old), browser.sid)
     assert [record.sid for record in await browser.manager.sessions("ann")] == [browser.sid]
 
 
@@ -107,14 +201,32 @@ async def test_revoke_is_true_for_the_one_caller_that_ended_the_session(browser:
     assert (await browser.visit()).is_new
 
 
-async def test_a_handler_that_runs_while_its_session_is_revoked_sends_deletions(browser: Browser) -> None:
+async def test_revoking_an_old_sid_ends_what_its_session_goes_on_as_once(browser: Browser) -> None:
+    await browser.log_in()
+    first = browser.sid
+    for _ in range(3):
+        await browser.visit(Session.renew)
+    assert await browser.manager.revoke(first) is True
+    assert not await browser.is_logged_in()
+    assert await browser.manager.revoke(first) is False
+
+
+async def test_revoking_the_sid_from_before_a_login_ends_nothing(browser: Browser) -> None:
+    await browser.write(cart=["book"])
+    nobodys = browser.sid
+    await browser.log_in()
+    assert await browser.manager.revoke(nobodys) is False
+    assert await browser.is_logged_in()
+
+
+async def test_a_handler_that_runs_while_its_session_is_revoked_touches_no_cookie(browser: Browser) -> None:
     await browser.log_in()
     session = await browser.manager.load(browser.cookies)
     session["theme"] = "dark"
     await browser.manager.revoke(browser.sid)
     browser.receive(await browser.manager.save(session))
-    assert_deleted(browser, ACCESS, REFRESH)
-    assert isinstance(session.rejected, TokenRevoked)
+    assert_untouched(browser, session, TokenRevoked)
+    assert not await browser.is_logged_in()
 
 
 @pytest.mark.parametrize("cookie", [ACCESS, REFRESH])
@@ -128,8 +240,7 @@ async def test_whatever_a_handler_does_meanwhile_a_revoked_session_stays_revoked
     act(session)
     await browser.manager.revoke(browser.sid)
     browser.receive(await browser.manager.save(session))
-    assert_deleted(browser, ACCESS, REFRESH)
-    assert isinstance(session.rejected, TokenRevoked)
+    assert_untouched(browser, session, TokenRevoked)
     assert not await other.is_logged_in()
     await asyncio.sleep(0.01)  # what a renewal had begun is undone in the background
     assert await other.manager.sessions("ann") == []
@@ -209,6 +320,7 @@ async def test_a_tab_that_has_not_seen_the_login_does_not_take_the_session_off_i
     stale_tab = browser.copy()
     await browser.write(sub="ann")
     await stale_tab.write(visits=2)
+    assert stale_tab.sent == {}
     assert [record.sid for record in await browser.manager.sessions("ann")] == [browser.sid]
     await browser.manager.revoke_subject("ann")
     assert not await browser.is_logged_in()

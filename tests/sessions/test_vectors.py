@@ -90,8 +90,7 @@ async def test_a_cookie_is_read_as_the_original_reads_it(vector: dict[str, Any])
         assert session.is_new
         assert not session
         assert (session.rejected is not None) == (expect["outcome"] == "reject")
-        assert all(change.value is None for change in changes)
-        assert bool(changes) == (expect["outcome"] == "reject")
+        assert changes == []
         assert expect["code"] in (None, session.rejected.code) if session.rejected else True
     assert callbacks.calls == expect.get("jti_calls", [])
 

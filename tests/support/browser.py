@@ -1,11 +1,12 @@
 """A browser at the manager's seam: it keeps the cookies it is given and brings them back."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable
 from typing import Any, Self
 
-from aiohttp_lionrock import CookieChange, JtiRecord, JtiStorage, Session, SessionConfig, SessionManager
+from aiohttp_lionrock import CookieChange, JtiRecord, JtiStorage, Session, SessionConfig, SessionManager, TokenError
 from aiohttp_lionrock.storage import Clock
 
 __all__ = [
@@ -15,9 +16,12 @@ __all__ = [
     "REFRESH",
     "REFRESH_LIFETIME",
     "SECRET",
+    "ZONE",
     "Browser",
     "assert_deleted",
+    "assert_untouched",
     "claims",
+    "leeway_begun",
     "make_manager",
     "record_of",
     "visits",
@@ -26,7 +30,8 @@ __all__ = [
 SECRET = "known to nobody but these tests: 0123456789"
 ACCESS, REFRESH = "lionrock-session", "lionrock-session-refresh"
 ACCESS_LIFETIME, REFRESH_LIFETIME = 600, 30 * 24 * 3600  # seconds
-LEEWAY = 10  # seconds; the default of jti.reuse_leeway
+LEEWAY = 30  # seconds; the default of jti.reuse_leeway
+ZONE = LEEWAY + 30  # seconds; beyond it, with jti.max_clock_skew, a rotated token is a replay
 
 
 def make_manager(storage: JtiStorage | str | None, clock: Clock, **settings: Any) -> SessionManager:
@@ -119,6 +124,20 @@ async def record_of(browser: Browser) -> JtiRecord:
     record = await browser.manager.storage.get(browser.sid)
     assert record is not None
     return record
+
+
+async def leeway_begun(browser: Browser) -> JtiRecord:
+    """The record once its leeway runs: that begins in a write of its own, which follows the answer."""
+    async with asyncio.timeout(5):
+        while (record := await record_of(browser)).previous_jti is not None and record.rotated_at is None:
+            await asyncio.sleep(0)
+    return record
+
+
+def assert_untouched(browser: Browser, session: Session, reason: type[TokenError]) -> None:
+    """The last response sent no cookie, and its session stands refused, for exactly this reason."""
+    assert browser.sent == {}
+    assert type(session.rejected) is reason
 
 
 def assert_deleted(browser: Browser, *names: str) -> None:

@@ -340,6 +340,18 @@ async def test_a_lionrockjs_application_and_this_one_take_each_others_cookies(se
     assert (await cart(7200))[0] == ["apple"], "it lives longer than the setting here allows"
 
 
+def test_the_variables_of_the_environment_are_settings(monkeypatch):
+    [lines] = examples("Settings", "sh")
+    for line in lines.splitlines():
+        monkeypatch.setenv(*line.split("=", 1))
+    config = SessionConfig.from_env()
+    assert config.refresh is not None
+    assert (config.access.lifetime, config.refresh.lifetime, config.access.covered) == (900, 604_800, True)
+    assert (config.audience, config.access.cookie.same_site) == (("shop", "api"), "Strict")
+    assert config.jti_policy == JtiConfig(reuse_leeway=10)
+    SessionManager(config, environ=os.environ).require_secret()
+
+
 @pytest.mark.parametrize("kind", [SessionConfig, AccessTokenConfig, RefreshTokenConfig, JtiConfig])
 def test_the_table_has_every_setting_and_its_default(kind):
     written = {name.strip("`"): ast.literal_eval(default.strip("`")) for name, default, _ in rows(kind.__name__)}

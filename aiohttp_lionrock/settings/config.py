@@ -4,54 +4,35 @@ What the user writes is the public dataclasses; what the rest of the library rea
 objects that `SessionConfig` resolves them into, one for each token.
 """
 
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from ..errors import ConfigError
-from ..faults import LONGEST, Faults, is_number, shown
-from ..jsontext import is_storable_text
+from ..faults import Faults, shown, with_article
 from ..storage.contract import JtiStorage
-from .cookies import CookieConfig, CookieOptions, resolve_cookie
-
-if TYPE_CHECKING:
-    from ..sessions.session import Session
+from .environment import read_environment
+from .policies import TokenPolicy, access_policy, refresh_policy
+from .rules import ELSEWHERE, check_jti, check_session
+from .secrets import ALGORITHMS, Secrets
+from .tables import AccessTokenConfig, CookieConfig, EventSession, RefreshTokenConfig
 
 __all__ = [
     "AccessTokenConfig",
     "CookieConfig",
+    "EventSession",
     "JtiConfig",
     "JtiEvent",
     "RefreshTokenConfig",
     "SessionConfig",
+    "SubjectKey",
     "TokenPolicy",
 ]
 
-ALGORITHMS = {"HS256": 32, "HS384": 48, "HS512": 64}
 TWO_HOURS = 2 * 60 * 60
-THIRTY_DAYS = 30 * 24 * 60 * 60
 
-
-@dataclass(frozen=True, slots=True)
-class AccessTokenConfig:
-    """The access token, or the only one. Times in seconds; ``None`` takes the session's own setting."""
-
-    name: str | None = None
-    expires: float | None = None
-    cookie_max_age: float | None = None
-    cookie_options: CookieConfig | Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RefreshTokenConfig:
-    """The refresh token. Times in seconds; ``rotate`` gives a new one at each refresh (RFC 9700, 4.14)."""
-
-    enabled: bool = True
-    name: str | None = None
-    expires: float = THIRTY_DAYS
-    cookie_max_age: float | None = None
-    cookie_options: CookieConfig | Mapping[str, Any] | None = None
-    rotate: bool = True
+SubjectKey = str | Callable[[Mapping[str, Any]], str | int | float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +40,7 @@ class JtiEvent:
     """What jti callbacks and `SessionManager.on_reuse` are given. ``exp`` is epoch seconds."""
 
     jti: str | None
-    session: "Session"
+    session: EventSession
     token_use: str
     exp: int
     payload: Mapping[str, Any]
@@ -74,9 +55,10 @@ Callback = Callable[[JtiEvent], Awaitable[Any] | Any]
 class JtiConfig:
     """Which tokens carry a jti and who honours it: a storage, or the callbacks (plain or async).
 
-    ``generate`` returns the id; ``persist`` is told of each token issued; ``verify`` returns a bool.
-    ``reuse_leeway`` (seconds) is how long a rotated refresh token is still answered with its successor;
-    ``cache_ttl`` (seconds) is how long a process trusts a positive check: the bound on revocation.
+    ``generate`` returns the id; ``persist`` is told of each token issued; ``verify`` returns a bool. Times in seconds:
+    ``reuse_leeway`` is how long a rotated refresh token is still answered with its successor, ``max_clock_skew`` how
+    far the clocks of servers may differ before one takes that for a replay, ``cache_ttl`` how long a process trusts a
+    positive check: the bound on revocation.
     """
 
     enabled: bool = True
@@ -91,23 +73,13 @@ class JtiConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenPolicy:
-    """One token's settings after all defaults: ``lifetime`` in whole seconds; ``covered``: its jti counts."""
-
-    use: Literal["access", "refresh"]
-    name: str
-    lifetime: int
-    cookie: CookieOptions
-    covered: bool
-
-
-@dataclass(frozen=True, slots=True)
 class SessionConfig:
     """All settings of a session manager; times in seconds. Raises ConfigError with every fault at once.
 
     ``storage`` (a URL or a `JtiStorage`, here or at the manager) turns jti on, for both tokens unless
     ``jti.token_use`` says otherwise. ``max_token_length`` counts characters; raising it beyond 4096 also lifts the
     check that browsers keep the cookie. ``max_lifetime`` bounds a session from its creation, whatever is refreshed.
+    ``subject_key`` names the user that a session belongs to: a key of the session, or a function of its data.
     """
 
     name: str = "lionrock-session"
@@ -122,6 +94,7 @@ class SessionConfig:
     clock_tolerance: float = 60
     minimum_secret_length: int | None = None
     max_token_length: int = 4096
+    max_cookies_length: int = 6000
     secret: str | None = field(default=None, repr=False)
     secrets: str | Sequence[str] | None = field(default=None, repr=False)
     previous_secret: str | Sequence[str] | None = field(default=None, repr=False)
@@ -129,6 +102,8 @@ class SessionConfig:
     save_uninitialized: bool = False
     resave: bool = False
     cookie: CookieConfig | Mapping[str, Any] | None = None
+    clear_site_data: Sequence[str] | Literal[False] = False
+    subject_key: SubjectKey = "sub"
     storage: str | JtiStorage | None = field(default=None, repr=False)
     storage_timeout: float = 2
     max_lifetime: float | None = None
@@ -146,70 +121,119 @@ class SessionConfig:
         access = faults.table("access_token", AccessTokenConfig, self.access_token) or AccessTokenConfig()
         refresh = faults.switch("refresh_token", RefreshTokenConfig, self.refresh_token)
         cookie = faults.table("cookie", CookieConfig, self.cookie) or CookieConfig()
-        jti = _resolve_jti(self, refresh is not None, faults)
+        jti = self._resolved_jti(faults)
+        check_jti(jti, self.storage is not None, refresh is not None, faults)
+        secrets_are_readable = check_session(self, faults)
         covered = _covered_uses(jti, refresh is not None, self.storage is not None)
-        _check_session(self, faults)
-        access_policy = _access_policy(self, access, cookie, "access" in covered, faults)
-        refresh_policy = refresh and _refresh_policy(self, refresh, cookie, "refresh" in covered, faults)
-        if refresh_policy and refresh_policy.name == access_policy.name:
-            faults.add(f"refresh_token.name and the access token's name are both {access_policy.name!r}")
+        access_token = access_policy(self, access, cookie, "access" in covered, faults)
+        refresh_token = refresh and refresh_policy(self, refresh, cookie, "refresh" in covered, faults)
+        if refresh_token and refresh_token.name == access_token.name:
+            faults.add(f"refresh_token.name and the access token's name are both {access_token.name!r}")
+        if faults.found and secrets_are_readable:
+            faults.found.extend(self._secret_faults(os.environ))
         faults.raise_if_any()
-        for name in ("audience", "secrets", "previous_secret", "previous_secrets"):
+        for name in ("audience", "secrets", "previous_secret", "previous_secrets", "clear_site_data"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))
-        object.__setattr__(self, "access", access_policy)
-        object.__setattr__(self, "refresh", refresh_policy)
+        object.__setattr__(self, "access", access_token)
+        object.__setattr__(self, "refresh", refresh_token)
         object.__setattr__(self, "jti_policy", jti)
         object.__setattr__(self, "rotate", refresh is not None and refresh.rotate)
+
+    def _resolved_jti(self, faults: Faults) -> JtiConfig | None:
+        jti: JtiConfig | None = faults.switch("jti", JtiConfig, self.jti)
+        if jti is not None or self.storage is None:
+            return jti
+        if self.jti is None:
+            return JtiConfig()
+        faults.add("storage is given but jti is switched off: nothing would use it; remove one of the two")
+        return None
+
+    def _secret_faults(self, environ: Mapping[str, str]) -> list[str]:
+        """For a message that goes out anyhow: who reads the environment judges the secrets, but too late for it."""
+        secrets = self.secrets_given()
+        return secrets.faults(secrets.in_use(environ, {}))
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> Self:
         """Reads settings in snake_case or LionRockJS camelCase, nested tables too. Raises ConfigError."""
         faults = Faults()
-        values = faults.names("", cls, settings)
-        try:
-            config = cls(**values)
-        except ConfigError as exc:
-            raise ConfigError([*faults.found, *exc.faults]) from None
-        faults.raise_if_any()
-        return config
+        values = _named_settings(cls, settings, faults)
+        return cls._made(lambda: cls(**values), faults, os.environ)
+
+    @classmethod
+    def from_env(cls, prefix: str = "SESSION_", environ: Mapping[str, str] | None = None) -> Self:
+        """Reads settings from the environment: ``SESSION_EXPIRES``, ``SESSION_REFRESH_TOKEN_ROTATE``, and so on.
+
+        ``environ`` is the process environment unless given. SESSION_SECRET and SESSION_SECRET_PREVIOUS are left to
+        `SessionManager`, which reads them itself. Raises ConfigError, also for an unknown name with the prefix.
+        """
+        faults = Faults()
+        environ = os.environ if environ is None else environ
+        values = read_environment(prefix, environ, cls, faults)
+        return cls._made(lambda: cls(**values), faults, environ)
+
+    @classmethod
+    def coerce(cls, config: Self | None) -> Self:
+        """The configuration that was given, or the defaults for None. Raises ConfigError for anything else."""
+        if config is None:
+            return cls()
+        if isinstance(config, cls):
+            return config
+        if isinstance(config, str):
+            way_out = 'a storage is given by its name: storage="sqlite:///sessions.db"'
+        elif isinstance(config, JtiStorage):
+            way_out = "a storage is given by its name: storage=..."
+        elif isinstance(config, Mapping):
+            way_out = f"{cls.__name__}.from_mapping(...) reads a mapping"
+        else:
+            way_out = f"settings are given by name, or as {cls.__name__}(...)"
+        raise ConfigError(f"the configuration must be {with_article(cls.__name__)}, not {shown(config)}; {way_out}")
 
     def updated(self, settings: Mapping[str, Any]) -> Self:
         """This configuration with some settings replaced, in either spelling. Raises ConfigError."""
         faults = Faults()
-        values = faults.names("", type(self), settings)
-        faults.raise_if_any()
-        return replace(self, **values)
+        values = _named_settings(type(self), settings, faults)
+        return self._made(lambda: replace(self, **values), faults, os.environ)
+
+    @classmethod
+    def _made(cls, make: Callable[[], Self], faults: Faults, environ: Mapping[str, str]) -> Self:
+        """What this makes. Raises ConfigError with the faults found before, and with those that it raises itself."""
+        try:
+            config = make()
+        except ConfigError as exc:
+            raise ConfigError([*faults.found, *exc.faults]) from None
+        if faults.found:
+            raise ConfigError([*faults.found, *config._secret_faults(environ)])
+        return config
 
     @property
-    def secret_floor(self) -> int:
-        """The least length of a secret, in bytes of UTF-8 (RFC 7518, section 3.2, unless lowered)."""
-        return self.minimum_secret_length or ALGORITHMS[self.algorithm]
+    def clear_site_data_header(self) -> str | None:
+        """The value of the Clear-Site-Data header that goes out with a logout, or None."""
+        return ", ".join(f'"{directive}"' for directive in self.clear_site_data or ()) or None
+
+    def secrets_given(self) -> Secrets:
+        """The secrets of these settings; those of environments come before them."""
+        return Secrets(
+            secret=self.secret,
+            secrets=self.secrets,
+            previous_secret=self.previous_secret,
+            previous_secrets=self.previous_secrets,
+            algorithm=self.algorithm,
+            floor=self.minimum_secret_length or ALGORITHMS[self.algorithm],
+        )
 
 
-def _resolve_jti(config: SessionConfig, has_refresh: bool, faults: Faults) -> JtiConfig | None:
-    has_storage = config.storage is not None
-    jti: JtiConfig | None = faults.switch("jti", JtiConfig, config.jti)
-    if jti is None:
-        if has_storage and config.jti is None:
-            return JtiConfig()
-        if has_storage:
-            faults.add("storage is given but jti is switched off: nothing would use it; remove one of the two")
-        return None
-    callbacks = {name: getattr(jti, name) for name in ("generate", "persist", "verify")}
-    for name, callback in callbacks.items():
-        if callback is not None and not callable(callback):
-            faults.add(f"jti.{name} must be callable, not {shown(callback)}")
-    if has_storage and (jti.persist or jti.verify):
-        faults.add("jti.persist and jti.verify do what the storage does: give the storage or the callbacks")
-    if jti.token_use not in (None, "access", "refresh", "both"):
-        faults.add("jti.token_use must be access, refresh or both")
-    if has_storage and jti.token_use == "refresh" and not has_refresh:  # noqa: S105
-        faults.add("jti.token_use is refresh, but refresh tokens are off: no token would be covered")
-    faults.flag("jti.require", jti.require)
-    faults.seconds("jti.reuse_leeway", jti.reuse_leeway, zero=True)
-    faults.seconds("jti.cache_ttl", jti.cache_ttl, zero=True)
-    return jti
+def _named_settings(cls: type[SessionConfig], settings: object, faults: Faults) -> dict[str, Any]:
+    if isinstance(settings, Mapping):
+        return faults.names("", cls, settings, ELSEWHERE)
+    if isinstance(settings, cls):
+        way_out = f"a {cls.__name__} needs no reading"
+    elif settings is None:
+        way_out = f"{cls.__name__}() has the defaults"
+    else:
+        way_out = 'for example {"expires": 3600}'
+    raise ConfigError(f"settings must be a mapping of names to values, not {shown(settings)}; {way_out}")
 
 
 def _covered_uses(jti: JtiConfig | None, has_refresh: bool, has_storage: bool) -> set[str]:
@@ -218,71 +242,3 @@ def _covered_uses(jti: JtiConfig | None, has_refresh: bool, has_storage: bool) -
     default = "both" if has_storage else "refresh" if has_refresh else "access"
     use = jti.token_use or default
     return {"access", "refresh"} if use == "both" else {str(use)}
-
-
-def _check_session(config: SessionConfig, faults: Faults) -> None:
-    if config.algorithm not in ALGORITHMS:
-        written = config.algorithm if isinstance(config.algorithm, str) else shown(config.algorithm)
-        faults.add(f"unsupported algorithm {written}: use HS256, HS384 or HS512")
-    if config.issuer is not None:
-        faults.text("issuer", config.issuer)
-    _check_audience(config.audience, faults)
-    faults.seconds("clock_tolerance", config.clock_tolerance, zero=True)
-    if config.minimum_secret_length is not None:
-        faults.count("minimum_secret_length", config.minimum_secret_length)
-    faults.count("max_token_length", config.max_token_length)
-    faults.flag("save_uninitialized", config.save_uninitialized)
-    faults.flag("resave", config.resave)
-    if not is_number(config.storage_timeout) or not 0 < config.storage_timeout <= LONGEST:
-        faults.add(f"storage_timeout must be a positive number of seconds, not {shown(config.storage_timeout)}")
-    for name in ("max_lifetime", "purge_interval"):
-        if getattr(config, name) is not None:
-            faults.seconds(name, getattr(config, name))
-    if config.storage is not None and not isinstance(config.storage, str | JtiStorage):
-        faults.add(f"storage must be a URL or a JtiStorage, not {shown(config.storage)}")
-    _check_secret_types(config, faults)
-
-
-def _check_audience(audience: object, faults: Faults) -> None:
-    if audience is None:
-        return
-    listed = audience if isinstance(audience, list | tuple) else (audience,)
-    if not listed or not all(name and is_storable_text(name) for name in listed):
-        faults.add("audience must be text that is not empty, in valid Unicode, or a list of such")
-
-
-def _check_secret_types(config: SessionConfig, faults: Faults) -> None:
-    if not isinstance(config.secret, str | None):
-        faults.add("secret must be text; secrets takes a list, the first of which signs")
-    for name in ("secrets", "previous_secret", "previous_secrets"):
-        value = getattr(config, name)
-        if isinstance(value, str | None):
-            continue
-        if not isinstance(value, list | tuple) or not all(isinstance(secret, str) for secret in value):
-            faults.add(f"{name} must be text or a list of texts")
-
-
-def _access_policy(
-    config: SessionConfig, access: AccessTokenConfig, cookie: CookieConfig, covered: bool, faults: Faults
-) -> TokenPolicy:
-    name = config.name if access.name is None else access.name
-    if access.expires is None:
-        lifetime = faults.seconds("expires", config.expires)
-    else:
-        lifetime = faults.seconds("access_token.expires", access.expires)
-    max_age = config.cookie_max_age if access.cookie_max_age is None else access.cookie_max_age
-    own = faults.table("access_token.cookie_options", CookieConfig, access.cookie_options)
-    options = resolve_cookie("access_token", name, max_age, (cookie, own), faults)
-    return TokenPolicy("access", name, lifetime, options, covered)
-
-
-def _refresh_policy(
-    config: SessionConfig, refresh: RefreshTokenConfig, cookie: CookieConfig, covered: bool, faults: Faults
-) -> TokenPolicy:
-    faults.flag("refresh_token.rotate", refresh.rotate)
-    name = f"{config.name}-refresh" if refresh.name is None else refresh.name
-    lifetime = faults.seconds("refresh_token.expires", refresh.expires)
-    max_age = lifetime if refresh.cookie_max_age is None else refresh.cookie_max_age
-    own = faults.table("refresh_token.cookie_options", CookieConfig, refresh.cookie_options)
-    options = resolve_cookie("refresh_token", name, max_age, (cookie, own), faults)
-    return TokenPolicy("refresh", name, lifetime, options, covered)

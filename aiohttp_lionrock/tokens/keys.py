@@ -1,22 +1,19 @@
-"""KeyRing: which secret signs and which verify, in the order that the wire contract gives."""
+"""KeyRing: the prepared keys of the secrets in use, for the process and for each tenant."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import islice
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from ..errors import ConfigError
-from ..settings.config import ALGORITHMS, SessionConfig
+from ..settings.config import SessionConfig
+from ..settings.secrets import CURRENT, PREVIOUS
 
 if TYPE_CHECKING:
     from jwt.algorithms import HMACAlgorithm
 
-__all__ = ["CURRENT", "PREVIOUS", "KeyRing", "KeyRings", "hmac_algorithm"]
-
-CURRENT = "SESSION_SECRET"
-PREVIOUS = "SESSION_SECRET_PREVIOUS"
+__all__ = ["KeyRing", "KeyRings", "hmac_algorithm"]
 
 MAX_TENANTS = 1000
 
@@ -42,14 +39,13 @@ class KeyRing:
     def find(cls, config: SessionConfig, process_env: Environment, request_env: Environment) -> Self | None:
         """The ring for one environment, or None where there is no current secret at all.
 
-        Raises ConfigError where a secret in use is too weak or no secret; it names where that one came from.
+        Raises ConfigError where secrets in use are too weak or not secrets; it names where each came from.
         """
-        current = next(_current(config, process_env, request_env), None)
-        if current is None:
+        secrets = config.secrets_given()
+        in_use = secrets.in_use(process_env, request_env)
+        if not in_use:
             return None
-        in_use = [current, *_previous(config, process_env, request_env)]
-        faults = [f"{source} {fault}" for source, secret in in_use for fault in _weaknesses(secret, config)]
-        if faults:
+        if faults := secrets.faults(in_use):
             raise ConfigError(faults)
         keys = tuple(dict.fromkeys(secret.encode() for _, secret in in_use))
         return cls(signing=keys[0], verifying=keys)
@@ -66,11 +62,7 @@ class KeyRings:
 
     def own(self) -> KeyRing:
         """The ring of the process. Raises ConfigError where neither its environment nor the settings hold a secret."""
-        if self._own is None:
-            raise ConfigError(
-                f"no secret: set {CURRENT} in the environment (`openssl rand -base64 48` makes one), or secret"
-            )
-        return self._own
+        return self._own or self._none({})
 
     def of(self, request_env: Environment | None) -> KeyRing:
         """The ring for a request. Raises ConfigError where it has no good secret."""
@@ -80,53 +72,11 @@ class KeyRings:
         return self._tenants.get(key) or self._find(key, request_env)
 
     def _find(self, key: tuple[str | None, str | None], request_env: Environment) -> KeyRing:
-        ring = KeyRing.find(self._config, self._process_env, request_env) or self.own()
+        ring = KeyRing.find(self._config, self._process_env, request_env) or self._none(request_env)
         if len(self._tenants) >= MAX_TENANTS:
             del self._tenants[next(iter(self._tenants))]
         self._tenants[key] = ring
         return ring
 
-
-Sourced = tuple[str, str]
-
-
-def _current(config: SessionConfig, process_env: Environment, request_env: Environment) -> Iterator[Sourced]:
-    yield from _named(f"{CURRENT} of the request's environment", request_env.get(CURRENT))
-    yield from _named(CURRENT, process_env.get(CURRENT))
-    yield from _named("secret", config.secret)
-    yield from _named("secrets", config.secrets)
-
-
-def _previous(config: SessionConfig, process_env: Environment, request_env: Environment) -> Iterator[Sourced]:
-    yield from _named(f"{PREVIOUS} of the request's environment", request_env.get(PREVIOUS))
-    yield from _named(PREVIOUS, process_env.get(PREVIOUS))
-    yield from _named("previous_secret", config.previous_secret)
-    yield from _named("previous_secrets", config.previous_secrets)
-    yield from islice(_named("secrets", config.secrets), 1, None)
-
-
-def _named(source: str, value: str | Sequence[str] | None) -> Iterator[Sourced]:
-    """Each secret with the name of where it stands; an empty one is none."""
-    if value is None or isinstance(value, str):
-        return iter([(source, value)] if value else [])
-    return ((f"{source}[{i}]", secret) for i, secret in enumerate(value) if secret)
-
-
-def _weaknesses(secret: str, config: SessionConfig) -> Iterator[str]:
-    from jwt.exceptions import InvalidKeyError
-
-    try:
-        raw = secret.encode()
-        hmac_algorithm(config.algorithm).prepare_key(raw)
-    except UnicodeEncodeError:
-        yield "is not valid text: it must encode as UTF-8"
-        return
-    except InvalidKeyError:
-        yield "is a PEM, SSH or JWK key, not a secret: give random text, for example `openssl rand -base64 48`"
-        return
-    floor = config.secret_floor
-    if len(raw) < floor:
-        yield f"must be at least {floor} bytes, it has {len(raw)}: for example `openssl rand -base64 {floor}`"
-    lowered = floor < ALGORITHMS[config.algorithm]
-    if not lowered and (not secret.strip() or len(set(secret)) == 1):
-        yield "is blank or one character repeated: give random text, for example `openssl rand -base64 48`"
+    def _none(self, request_env: Environment) -> NoReturn:
+        raise ConfigError(self._config.secrets_given().missing(self._process_env, request_env))

@@ -274,22 +274,26 @@ async def test_the_secret_is_changed_without_logging_anybody_out(serve, monkeypa
         client = await serve(example("Register the middleware")["app"], cookies)
         return (await ask(client, "/"))["visits"], cookies_of(client)
 
-    change, end = examples("Change the secret", "sh")
+    announce, change, end = examples("Change the secret", "sh")
     before = {"SESSION_SECRET": SECRET}
     count, old_cookies = await visits(before, {})
     assert count == 1
 
-    both = shell(change, **before)
-    assert both["SESSION_SECRET_PREVIOUS"] == SECRET != both["SESSION_SECRET"]
-    count, new_cookies = await visits(both, old_cookies)
+    announced = shell(announce, **before)
+    assert announced["SESSION_SECRET"] == SECRET != announced["SESSION_SECRET_PREVIOUS"]
+    changed = shell(change, **announced)
+    new = announced["SESSION_SECRET_PREVIOUS"]
+    assert changed == {"SESSION_SECRET": new, "SESSION_SECRET_PREVIOUS": SECRET}
+    count, new_cookies = await visits(changed, old_cookies)
     assert count == 2, "old cookies are good while the old secret is the previous one"
+    assert (await visits(announced, new_cookies))[0] == 3, "a process that is not restarted yet knows the new one"
     for cookie in new_cookies.values():
-        jwt.decode(cookie, both["SESSION_SECRET"], algorithms=["HS256"])
+        jwt.decode(cookie, new, algorithms=["HS256"])
         with pytest.raises(jwt.InvalidSignatureError):
             jwt.decode(cookie, SECRET, algorithms=["HS256"])
 
-    after = shell(end, **both)
-    assert after == {"SESSION_SECRET": both["SESSION_SECRET"]}
+    after = shell(end, **changed)
+    assert after == {"SESSION_SECRET": new}
     assert (await visits(after, old_cookies))[0] == 1, "without the old secret they are refused"
     assert (await visits(after, new_cookies))[0] == 3
 
@@ -338,6 +342,18 @@ async def test_a_lionrockjs_application_and_this_one_take_each_others_cookies(se
     back = jwt.decode(cookies["shop-session"], PEER_SECRET, algorithms=["HS256"], issuer="shop.example")
     assert (back["id"], back["sid"], back["creator"], back["cart"]) == ("1", "2", "Peer", ["pear", "apple"])
     assert (await cart(7200))[0] == ["apple"], "it lives longer than the setting here allows"
+
+
+def test_the_variables_of_the_environment_are_settings(monkeypatch):
+    [lines] = examples("Settings", "sh")
+    for line in lines.splitlines():
+        monkeypatch.setenv(*line.split("=", 1))
+    config = SessionConfig.from_env()
+    assert config.refresh is not None
+    assert (config.access.lifetime, config.refresh.lifetime, config.access.covered) == (900, 604_800, True)
+    assert (config.audience, config.access.cookie.same_site) == (("shop", "api"), "Strict")
+    assert config.jti_policy == JtiConfig(reuse_leeway=10)
+    SessionManager(config, environ=os.environ).require_secret()
 
 
 @pytest.mark.parametrize("kind", [SessionConfig, AccessTokenConfig, RefreshTokenConfig, JtiConfig])

@@ -267,18 +267,19 @@ async def test_a_cookie_of_nearly_the_name_is_not_read(name: str) -> None:
 # ---- Set-Cookie
 
 
+UNTIL = "Max-Age=60; Expires=Fri, 15 Jan 2027 08:01:00 GMT"
 ATTRIBUTES: list[tuple[dict[str, Any], str]] = [
-    ({}, "Path=/; Secure; HttpOnly; SameSite=Strict"),
-    ({"cookie_max_age": 60.9}, "Path=/; Max-Age=60; Secure; HttpOnly; SameSite=Strict"),
-    ({"cookie": {"max_age": 60}}, "Path=/; Max-Age=60; Secure; HttpOnly; SameSite=Strict"),
-    ({"cookie": {"same_site": "Lax"}}, "Path=/; Secure; HttpOnly; SameSite=Lax"),
+    ({}, "Path=/; Secure; HttpOnly; SameSite=Lax"),
+    ({"cookie_max_age": 60.9}, "Path=/; Secure; HttpOnly; SameSite=Lax; " + UNTIL),
+    ({"cookie": {"max_age": 60}}, "Path=/; Secure; HttpOnly; SameSite=Lax; " + UNTIL),
+    ({"cookie": {"same_site": "Strict"}}, "Path=/; Secure; HttpOnly; SameSite=Strict"),
     ({"cookie": {"same_site": "None"}}, "Path=/; Secure; HttpOnly; SameSite=None"),
-    ({"cookie": {"secure": False}}, "Path=/; HttpOnly; SameSite=Strict"),
-    ({"cookie": {"http_only": False}}, "Path=/; Secure; SameSite=Strict"),
-    ({"cookie": {"path": "/app, ~v1"}}, "Path=/app, ~v1; Secure; HttpOnly; SameSite=Strict"),
-    ({"cookie": {"domain": "example.org"}}, "Path=/; Domain=example.org; Secure; HttpOnly; SameSite=Strict"),
-    ({"cookie": {"partitioned": True}}, "Path=/; Secure; HttpOnly; SameSite=Strict; Partitioned"),
-    ({"name": "__Host-s"}, "Path=/; Secure; HttpOnly; SameSite=Strict"),
+    ({"cookie": {"secure": False}}, "Path=/; HttpOnly; SameSite=Lax"),
+    ({"cookie": {"http_only": False}}, "Path=/; Secure; SameSite=Lax"),
+    ({"cookie": {"path": "/app, ~v1"}}, "Path=/app, ~v1; Secure; HttpOnly; SameSite=Lax"),
+    ({"cookie": {"domain": "example.org"}}, "Path=/; Domain=example.org; Secure; HttpOnly; SameSite=Lax"),
+    ({"cookie": {"partitioned": True}}, "Path=/; Secure; HttpOnly; SameSite=Lax; Partitioned"),
+    ({"name": "__Host-s"}, "Path=/; Secure; HttpOnly; SameSite=Lax"),
 ]
 
 
@@ -293,8 +294,8 @@ async def test_a_cookie_is_set_with_the_attributes_of_the_settings(config: dict[
     session["user"] = "ada"
     [change] = await manager.save(session)
     name = config.get("name", NAME)
-    assert change.header().startswith(f"{name}={change.value}; ")
-    assert attributes(change.header()) == attributes(f"x; {expected}")
+    assert change.header(NOW).startswith(f"{name}={change.value}; ")
+    assert attributes(change.header(NOW)) == attributes(f"x; {expected}")
 
 
 @pytest.mark.parametrize("how", ["logged out", "logged out when refused", "nothing left"])
@@ -312,7 +313,7 @@ async def test_a_deletion_repeats_every_attribute_but_the_age(config: dict[str, 
         session.invalidate()
     [change] = await manager.save(session)
     assert change.value is None
-    kept = [attribute for attribute in attributes(f"x; {expected}") if not attribute.startswith("Max-Age")]
+    kept = [attribute for attribute in attributes(f"x; {expected}") if not attribute.startswith(("Max-Age", "Expires"))]
     assert change.header().startswith(f"{name}=; ")
     assert attributes(change.header()) == sorted([*kept, *DELETED.split("; ")])
 
@@ -335,8 +336,8 @@ async def test_both_cookies_are_deleted_with_the_attributes_of_each() -> None:
     session = await manager.load({})
     session.invalidate()
     access, refresh = [change.header() for change in await manager.save(session)]
-    assert access == f"{NAME}=; Path=/app; {DELETED}; Secure; HttpOnly; SameSite=Strict"
-    assert refresh == f"{REFRESH}=; Path=/app/refresh; {DELETED}; Secure; SameSite=Strict"
+    assert access == f"{NAME}=; Path=/app; {DELETED}; Secure; HttpOnly; SameSite=Lax"
+    assert refresh == f"{REFRESH}=; Path=/app/refresh; {DELETED}; Secure; SameSite=Lax"
 
 
 @pytest.mark.parametrize(

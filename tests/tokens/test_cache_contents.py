@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aiohttp_lionrock import KeyRing, SessionConfig, TokenCodec, TokenExpired
+from aiohttp_lionrock import KeyRing, SessionConfig, TokenCodec, TokenExpired, TokenForged
 from aiohttp_lionrock.jsontext import encode, joined
 from aiohttp_lionrock.tokens import cache as module
 from aiohttp_lionrock.tokens.cache import TokenCache
@@ -69,6 +69,15 @@ def test_a_token_that_expires_while_it_is_known_is_refused(cache: TokenCache[Con
     for _ in range(2):
         with pytest.raises(TokenExpired):
             cache.verify(token, KEYS, CONFIG.access, NOW + 7260)
+
+
+def test_a_token_that_was_judged_for_one_ring_is_forged_for_another(cache: TokenCache[Contents]) -> None:
+    token = cache.sign(claims(**NESTED), KEYS)
+    stranger = KeyRing(b"x" * 40, (b"x" * 40,))
+    for _ in range(2):
+        assert cache.verify(token, KEYS, CONFIG.access, NOW).claims == claims(**NESTED)
+        with pytest.raises(TokenForged):
+            cache.verify(token, stranger, CONFIG.access, NOW)
 
 
 def test_a_reader_that_fails_leaves_a_token_that_can_be_read_again() -> None:

@@ -1,0 +1,99 @@
+"""The rules that cookies must keep (RFC 6265bis); each fault names the setting that it stands in."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from ..faults import Faults, shown
+from .cookies import CookieOptions
+from .tables import CookieConfig
+
+__all__ = ["Given", "resolve_cookie"]
+
+Given = tuple[str, Any]  # the name of a setting, and its value
+
+DEFAULTS = {
+    "secure": True,
+    "http_only": True,
+    "same_site": "Lax",
+    "path": "/",
+    "domain": None,
+    "partitioned": False,
+    "max_age": None,
+}
+PREFIXES = {
+    "__Host-Http-": ("secure", "http_only", "path", "domain"),
+    "__Host-": ("secure", "path", "domain"),
+    "__Http-": ("secure", "http_only"),
+    "__Secure-": ("secure",),
+}
+NEEDS: dict[str, tuple[Any, str]] = {
+    "secure": (True, "secure"),
+    "http_only": (True, "http_only"),
+    "path": ("/", "path /"),
+    "domain": (None, "no domain"),
+}
+
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+_DOMAIN = re.compile(rf"\.?{_LABEL}(\.{_LABEL})*")
+_PATH = re.compile(r"/[\x20-\x3a\x3c-\x7e]*")
+_SAME_SITE = {"strict": "Strict", "lax": "Lax", "none": "None"}
+
+
+def resolve_cookie(
+    name: Given, max_age: Given, layers: Iterable[tuple[str, CookieConfig | None]], faults: Faults
+) -> CookieOptions:
+    """The attributes of one cookie: safe defaults under the layers, each given with the name of its setting."""
+    given: dict[str, Given] = {key: (f"cookie.{key}", value) for key, value in DEFAULTS.items()}
+    for where, layer in layers:
+        if layer is not None:
+            given.update((key, (f"{where}.{key}", value)) for key, value in asdict(layer).items() if value is not None)
+    if max_age[1] is not None:
+        given["max_age"] = max_age
+    where, same_site = given["same_site"]
+    if isinstance(same_site, str):
+        given["same_site"] = where, _SAME_SITE.get(same_site.lower(), same_site)
+    options = {key: value for key, (_, value) in given.items()}
+    if options["max_age"] is not None:
+        options["max_age"] = faults.seconds(*given["max_age"])
+    _check_attributes(given, faults)
+    for fault in _contradictions(name, given):
+        faults.add(fault)
+    return CookieOptions(**options)
+
+
+def _check_attributes(given: dict[str, Given], faults: Faults) -> None:
+    for key in ("secure", "http_only", "partitioned"):
+        faults.flag(*given[key])
+    (same_site_at, same_site), (path_at, path), (domain_at, domain) = (
+        given[key] for key in ("same_site", "path", "domain")
+    )
+    if same_site not in _SAME_SITE.values():
+        faults.add(f"{same_site_at} must be Strict, Lax or None (as text), not {shown(same_site)}")
+    if not isinstance(path, str) or not _PATH.fullmatch(path):
+        faults.add(f"{path_at} must start with / and hold no ; and no control characters")
+    if domain is not None and not (isinstance(domain, str) and len(domain) <= 253 and _DOMAIN.fullmatch(domain)):
+        faults.add(f"{domain_at} must be a host name")
+
+
+def _contradictions(named: Given, given: dict[str, Given]) -> Iterator[str]:
+    """What is right by itself, and wrong together."""
+    where, name = named
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        written = f"{name!r:.80}" if isinstance(name, str) else shown(name)
+        yield f"{where} must be a cookie name of letters, digits and !#$%&'*+-.^_`|~ (RFC 6265), not {written}"
+        return
+    prefix = next((prefix for prefix in PREFIXES if name.lower().startswith(prefix.lower())), None)
+    if prefix is not None and any(given[key][1] != NEEDS[key][0] for key in PREFIXES[prefix]):
+        *others, last = (NEEDS[key][1] for key in PREFIXES[prefix])
+        needs = f"{', '.join(others)} and {last}" if others else last
+        yield f"{where} {name!r}: the prefix {prefix} needs {needs} (RFC 6265bis)"
+    secure_at, secure = given["secure"]
+    if secure:
+        return
+    if given["same_site"][1] == "None":
+        yield f"{given['same_site'][0]} None needs secure (RFC 6265bis), and {secure_at} is off"
+    if given["partitioned"][1]:
+        yield f"{given['partitioned'][0]} needs secure (CHIPS), and {secure_at} is off"

@@ -1,0 +1,66 @@
+"""TokenPolicy: what holds for one token and its cookie, after all defaults."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..faults import Faults
+from .cookie_rules import resolve_cookie
+from .cookies import CookieOptions
+from .tables import AccessTokenConfig, CookieConfig, RefreshTokenConfig
+
+__all__ = ["TokenPolicy", "access_policy", "refresh_policy"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPolicy:
+    """One token's settings after all defaults: ``lifetime`` in whole seconds; ``covered``: its jti counts."""
+
+    use: Literal["access", "refresh"]
+    name: str
+    lifetime: int
+    cookie: CookieOptions
+    covered: bool
+
+
+def access_policy(
+    config: Any, access: AccessTokenConfig, cookie: CookieConfig, covered: bool, faults: Faults
+) -> TokenPolicy:
+    """What holds for the access token, or the only one."""
+    name = ("name", config.name) if access.name is None else ("access_token.name", access.name)
+    if access.expires is None:
+        lifetime = faults.seconds("expires", config.expires)
+    else:
+        lifetime = faults.seconds("access_token.expires", access.expires)
+    if access.cookie_max_age is None:
+        max_age = ("cookie_max_age", config.cookie_max_age)
+    else:
+        max_age = ("access_token.cookie_max_age", access.cookie_max_age)
+    options = _cookie("access_token", name, max_age, cookie, access.cookie_options, faults)
+    return TokenPolicy("access", name[1], lifetime, options, covered)
+
+
+def refresh_policy(
+    config: Any, refresh: RefreshTokenConfig, cookie: CookieConfig, covered: bool, faults: Faults
+) -> TokenPolicy:
+    """What holds for the refresh token."""
+    faults.flag("refresh_token.rotate", refresh.rotate)
+    name = ("name", f"{config.name}-refresh") if refresh.name is None else ("refresh_token.name", refresh.name)
+    lifetime = faults.seconds("refresh_token.expires", refresh.expires)
+    max_age = lifetime if refresh.cookie_max_age is None else refresh.cookie_max_age
+    given_age = ("refresh_token.cookie_max_age", max_age)
+    options = _cookie("refresh_token", name, given_age, cookie, refresh.cookie_options, faults)
+    return TokenPolicy("refresh", name[1], lifetime, options, covered)
+
+
+def _cookie(
+    token: str,
+    name: tuple[str, str],
+    max_age: tuple[str, float | None],
+    common: CookieConfig,
+    own: CookieConfig | Mapping[str, Any] | None,
+    faults: Faults,
+) -> CookieOptions:
+    where = f"{token}.cookie_options"
+    layers = [("cookie", common), (where, faults.table(where, CookieConfig, own))]
+    return resolve_cookie(name, max_age, layers, faults)

@@ -1,0 +1,71 @@
+"""Set-Cookie lines: Expires beside Max-Age, deletions that repeat every attribute, and the prefixes of names."""
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import pytest
+
+from aiohttp_lionrock import ConfigError, CookieChange, CookieOptions, SessionConfig
+
+NOW = 1_800_000_000
+WHOLE: dict[str, Any] = {"path": "/a", "domain": "x.org", "secure": True, "http_only": True, "same_site": "Strict"}
+OPTIONS: dict[str, Any] = {**WHOLE, "partitioned": True}
+
+
+def expires(line: str) -> datetime:
+    return parsedate_to_datetime(line.rpartition("; Expires=")[2])
+
+
+@pytest.mark.parametrize("max_age", [1, 3600, 34_560_000])
+def test_a_cookie_with_an_age_says_it_in_both_ways(max_age: int) -> None:
+    change = CookieChange("s", "v", CookieOptions(max_age=max_age, **OPTIONS))
+    for now in (NOW, NOW + 1, NOW + 0.999, NOW + 86_400):
+        line = change.header(now)
+        assert f"; Max-Age={max_age}; " in line
+        assert expires(line) == datetime.fromtimestamp(int(now) + max_age, UTC)
+        assert line.endswith(" GMT")
+
+
+def test_the_clock_of_the_machine_counts_where_no_time_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    change = CookieChange("s", "v", CookieOptions(max_age=60, **OPTIONS))
+    monkeypatch.setattr("time.time", lambda: NOW + 0.5)
+    assert change.header() == change.header(NOW)
+
+
+def test_a_cookie_of_the_browser_session_has_neither() -> None:
+    line = CookieChange("s", "v", CookieOptions(max_age=None, **OPTIONS)).header(NOW)
+    assert line == "s=v; Path=/a; Domain=x.org; Secure; HttpOnly; SameSite=Strict; Partitioned"
+
+
+def test_a_deletion_repeats_every_attribute_and_has_long_expired() -> None:
+    line = CookieChange("s", None, CookieOptions(max_age=0, **OPTIONS)).header(NOW)
+    assert line == (
+        "s=; Path=/a; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; "
+        "Domain=x.org; Secure; HttpOnly; SameSite=Strict; Partitioned"
+    )
+
+
+PREFIXED = [
+    ("__Http-s", {}, {"secure": False}, "secure and http_only"),
+    ("__Http-s", {"path": "/a", "domain": "x.org"}, {"http_only": False}, "secure and http_only"),
+    ("__HTTP-s", {}, {"http_only": False}, "secure and http_only"),
+    ("__Host-Http-s", {}, {"secure": False}, "secure, http_only, path / and no domain"),
+    ("__Host-Http-s", {}, {"http_only": False}, "secure, http_only, path / and no domain"),
+    ("__host-http-s", {}, {"path": "/a"}, "secure, http_only, path / and no domain"),
+    ("__Host-Http-s", {}, {"domain": "x.org"}, "secure, http_only, path / and no domain"),
+    ("__Host-s", {"http_only": False}, {"path": "/a"}, "secure, path / and no domain"),
+    ("__Secure-s", {"http_only": False, "path": "/a"}, {"secure": False}, "secure"),
+]
+
+
+@pytest.mark.parametrize(("name", "good", "bad", "needs"), PREFIXED, ids=str)
+def test_a_prefix_of_a_name_needs_what_browsers_ask_for(
+    name: str, good: dict[str, Any], bad: dict[str, Any], needs: str
+) -> None:
+    assert SessionConfig(name=name, cookie=good).access.name == name
+    with pytest.raises(ConfigError) as caught:
+        SessionConfig(name=name, cookie=bad)
+    [fault] = caught.value.faults
+    assert fault.startswith(f"name {name!r}: the prefix __")
+    assert fault.endswith(f" needs {needs} (RFC 6265bis)")

@@ -121,6 +121,9 @@ class Session(MutableMapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         return self._life.data[key]
 
+    def get(self, key: str, default: Any = None) -> Any:
+        return self[key] if key in self._life.data else default
+
     def __setitem__(self, key: str, value: Any) -> None:
         self._life.check_open()
         if not isinstance(key, str):

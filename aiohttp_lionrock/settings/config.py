@@ -107,8 +107,6 @@ class SessionConfig:
     storage: str | JtiStorage | None = field(default=None, repr=False)
     storage_timeout: float = 2
     max_lifetime: float | None = None
-    subject_key: Any = "sub"
-    max_cookies_length: int = 6000
     purge_interval: float | None = 3600
 
     access: TokenPolicy = field(init=False, repr=False, compare=False)

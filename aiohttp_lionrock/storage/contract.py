@@ -63,7 +63,7 @@ class JtiRecord:
         """What is neither key, version, time of life nor subject, as one text that an engine keeps without reading it.
 
         An engine needs six columns: ``sid``, ``version``, ``expires_at``, ``created_at``, ``subject`` and this text,
-        which has at most 32 KiB in UTF-8.
+        which has at most 34 KiB in UTF-8 and no NUL.
         """
         kept: list[Any] = [self.access_jti, self.refresh_jti, self.previous_jti, self.rotated_at, self.successor]
         if self.metadata:
@@ -165,7 +165,9 @@ class JtiStorage(ABC):
     """
 
     CONTRACT: ClassVar[int] = 1
-    """The version of this contract that a backend was written for; the registry refuses another one."""
+    """The version of this contract. A backend says in its own class body for which one it was written: `open_storage`
+    refuses another one, and names who must be upgraded. One that does not say so inherits the version of whatever core
+    is installed, and is never refused."""
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         self.clock: Clock = _system_time if clock is None else clock
@@ -238,10 +240,10 @@ class JtiStorage(ABC):
         """
 
     async def scan(self, cursor: str | None = None, limit: int = 1000) -> tuple[list[JtiRecord], str | None]:
-        """At most ``limit`` live records, and where to go on: the cursor for the next call, None at the end.
+        """At most ``limit`` (one or more) live records, and the cursor for the next call: None at the end.
 
-        From call to call it meets every record that is live throughout exactly once. For copies and counts. Raises
-        StorageError where the backend cannot do it, as here.
+        From call to call it meets every record that is live throughout exactly once, whatever is inserted, replaced and
+        deleted meanwhile. For copies and counts. Raises StorageError where the backend cannot do it, as here.
         """
         raise StorageError(f"{type(self).__name__} cannot list all of its records")
 

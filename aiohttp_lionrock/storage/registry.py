@@ -102,7 +102,7 @@ def _installed() -> "list[EntryPoint]":
     from importlib.util import find_spec
 
     found = list(entry_points(group=GROUP))
-    missing = FIRST_PARTY.keys() - {point.name for point in found}
+    missing = FIRST_PARTY.keys() - {point.name.lower() for point in found}
     here = [scheme for scheme in sorted(missing) if find_spec(FIRST_PARTY[scheme].package) is not None]
     return found + [EntryPoint(scheme, FIRST_PARTY[scheme].target, GROUP) for scheme in here]
 
@@ -131,8 +131,8 @@ def _contract_fault(point: "EntryPoint", distribution: str, written_for: object)
     theirs = f"{distribution} {point.dist.version}" if point.dist is not None else distribution
     core_is_older = type(written_for) is int and written_for > JtiStorage.CONTRACT
     return (
-        f"the storage backend {point.name!r} of {theirs} is written for version {written_for!r} of the storage contract, "
-        f"and {core} has version {JtiStorage.CONTRACT}; upgrade {CORE if core_is_older else distribution}"
+        f"the storage backend {point.name!r} of {theirs} is written for version {written_for!r} of the storage "
+        f"contract, and {core} has version {JtiStorage.CONTRACT}; upgrade {CORE if core_is_older else distribution}"
     )
 
 

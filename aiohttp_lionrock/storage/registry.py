@@ -6,6 +6,7 @@ A URL may hold a password, so no error here shows more of it than its scheme.
 """
 
 import re
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
@@ -139,7 +140,9 @@ def _contract_fault(point: "EntryPoint", distribution: str, written_for: object)
 def _unknown(scheme: str, installed: Iterable[str]) -> UnknownBackend:
     names = sorted(installed)
     hint = ""
-    if scheme in FIRST_PARTY:
+    if scheme in FIRST_PARTY and getattr(sys, "frozen", False):
+        hint = f"; this application is frozen: build it with --hidden-import {FIRST_PARTY[scheme].package}"
+    elif scheme in FIRST_PARTY:
         hint = f"; pip install {FIRST_PARTY[scheme].distribution}"
     elif nearest := get_close_matches(scheme, names, n=1, cutoff=0.5):
         hint = f"; did you mean {nearest[0]!r}?"

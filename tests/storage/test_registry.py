@@ -180,6 +180,8 @@ def test_a_known_backend_that_is_not_installed_comes_with_its_pip_line(
     site.install("shelf", {"shelf": "shelf_backend:Storage"})
     message = refusal(f"{scheme}://user:hunter2@host/x")
     assert message.endswith(f"(installed: memory, shelf); pip install {distribution}")
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert refusal(f"{scheme}://h/x").endswith(f"with --hidden-import {distribution.replace('-', '_')}")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ __all__ = ["Option", "UrlOptions", "flag", "number", "one_of", "text", "whole"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_NUMBER = re.compile(r"[0-9]{1,16}(\.[0-9]{1,16})?")
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 Reader = Callable[[str], Any]
 

@@ -1,5 +1,6 @@
 """A storage URL finds its backend by entry point: the installed ones here, and distributions put on the path."""
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -229,6 +230,15 @@ def test_one_name_from_two_distributions_is_refused_naming_both(site: Site) -> N
     assert "'shelf' is claimed by several distributions: acme-shelf, zeta-shelf" in refusal("shelf://u:hunter2@h")
     assert "shelf_backend" not in sys.modules
     assert "acme_backend" not in sys.modules
+
+
+def test_an_entry_point_goes_before_a_package_that_is_found_by_its_name(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    importlib.import_module("aiohttp_lionrock_sqlite")
+    monkeypatch.setattr(sys, "path", [str(site.folder)])
+    site.install("acme-sqlite", {"SQLite": "acme_backend:Storage"}, acme_backend=BACKEND)
+    assert vars(open_storage("sqlite://x"))["url"] == "sqlite://x"
 
 
 def test_one_distribution_that_is_found_twice_counts_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,9 @@ class Faults:
         self.found: list[str] = []
 
     def add(self, fault: str) -> None:
-        self.found.append(fault)
+        """Adds a fault, once."""
+        if fault not in self.found:
+            self.found.append(fault)
 
     def raise_if_any(self) -> None:
         if self.found:

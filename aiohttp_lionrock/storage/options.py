@@ -54,13 +54,13 @@ class UrlOptions:
             written, equals, value = pair.partition("=")
             name = self._names.get(written.lower())
             if not equals or not _NAME.fullmatch(written):
-                self._add_once(faults, self._malformed(name))
+                faults.add(self._malformed(name))
             elif name is None and self._takes_others:
                 others.append((written, value))
             elif name is None:
                 faults.add(self.unknown(written, hide="@" in query))
             elif name in values:
-                self._add_once(faults, f"the {self._backend} option {name} is given twice")
+                faults.add(f"the {self._backend} option {name} is given twice")
             else:
                 values[name] = self._value(name, value, faults)
         return {name: values.get(name, option.default) for name, option in self._options.items()}, others
@@ -80,10 +80,6 @@ class UrlOptions:
         if name is not None:
             return f"the {self._backend} option {name} has no value: write {name}=value"
         return f"the options of a {self._backend} URL are name=value, joined by &"
-
-    def _add_once(self, faults: Faults, fault: str) -> None:
-        if fault not in faults.found:
-            faults.add(fault)
 
     def _value(self, name: str, written: str, faults: Faults) -> Any:
         option = self._options[name]

@@ -1,7 +1,6 @@
-"""The conformance suite: every promise of the storage contract as a test, a file for each kind of promise.
+"""The conformance suite for storage backends: every promise of the contract is a test, a file for each kind of promise.
 
-A backend's own tests subclass `StorageConformance`, or `SharedStorageConformance` where several processes can use one
-database at once, and say how a storage is made. The suite needs neither pytest nor a plugin.
+May not know any backend, nor need pytest or a plugin.
 """
 
 from .cancellation import Cancellation

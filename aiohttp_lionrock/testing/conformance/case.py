@@ -69,7 +69,7 @@ class Case(Hooks, unittest.IsolatedAsyncioTestCase):
         self.clock = FakeClock()
         self.storage = await self.make_storage(self.clock)
         self.addAsyncCleanup(self.storage.aclose)
-        if not self._testMethodName.startswith("test_before_open_"):
+        if ".test_before_open_" not in self.id():
             await self.storage.open()
 
     def record(self, sid: str = "sid", **fields: Any) -> JtiRecord:

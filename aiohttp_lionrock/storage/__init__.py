@@ -3,10 +3,11 @@
 May not know cookies, tokens, requests or the settings of a session.
 """
 
+from ..faults import Faults
 from ..jsontext import is_storable_text
 from .coalescer import Coalescer
 from .contract import MAX_METADATA_BYTES, MAX_NUMBER, MAX_TEXT, Clock, JtiRecord, JtiStorage
-from .options import Option, UrlOptions, flag, number, one_of, text
+from .options import Option, UrlOptions, flag, number, one_of, text, whole
 
 __all__ = [
     "MAX_METADATA_BYTES",
@@ -14,6 +15,7 @@ __all__ = [
     "MAX_TEXT",
     "Clock",
     "Coalescer",
+    "Faults",
     "JtiRecord",
     "JtiStorage",
     "Option",
@@ -23,4 +25,5 @@ __all__ = [
     "number",
     "one_of",
     "text",
+    "whole",
 ]

@@ -3,6 +3,7 @@
 May not be imported by the library itself.
 """
 
-from .conformance import FakeClock, SharedStorageConformance, StorageConformance
+from .clock import FakeClock
+from .conformance import SharedStorageConformance, StorageConformance
 
 __all__ = ["FakeClock", "SharedStorageConformance", "StorageConformance"]

@@ -12,6 +12,11 @@ from aiohttp_lionrock.testing import FakeClock, StorageConformance
 
 
 class TestMemoryStorage(StorageConformance):
+    good_url = "memory://"
+    bad_urls = tuple(
+        (url, "write memory://") for url in ("memory://host", f"memory://u:{StorageConformance.password}@", "memory:")
+    )
+
     async def make_storage(self, clock: Clock) -> JtiStorage:
         return MemoryStorage(clock=clock)
 
@@ -28,6 +33,27 @@ def test_anything_behind_the_scheme_is_refused_without_being_shown(url: str) -> 
     with pytest.raises(ConfigError, match="write memory://") as caught:
         MemoryStorage.from_url(url)
     assert "hunter2" not in str(caught.value)
+
+
+async def test_the_time_is_looked_up_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = MemoryStorage()
+    record = JtiRecord("sid", version=1, expires_at=2_000, created_at=1_000)
+    monkeypatch.setattr(time, "time", lambda: 1_999.5)
+    await storage.insert(record)
+    assert await storage.get("sid") == record
+    monkeypatch.setattr(time, "time", lambda: 2_000.0)
+    assert await storage.get("sid") is None
+
+
+async def test_a_page_of_a_scan_may_be_as_large_as_all_there_is() -> None:
+    storage = MemoryStorage(clock=FakeClock())
+    records = [JtiRecord(f"{n:04}", version=1, expires_at=5_000_000_000, created_at=1) for n in range(1001)]
+    for record in records:
+        await storage.insert(record)
+    first, cursor = await storage.scan()
+    assert (first, cursor) == (records[:1000], "0999")
+    assert await storage.scan(cursor) == (records[1000:], None)
+    assert await storage.scan(limit=1001) == (records, None)
 
 
 async def test_two_memory_storages_share_nothing() -> None:

@@ -1,14 +1,18 @@
-"""A record refuses what some backend could not keep, and cannot be changed."""
+"""A record refuses what some backend could not keep, cannot be changed, and packs itself into six columns."""
 
 import dataclasses
+import json
+from itertools import product
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aiohttp_lionrock.storage import JtiRecord, is_storable_text
 
 FIELDS: dict[str, Any] = {"sid": "sid", "version": 1, "expires_at": 1_800_000_060, "created_at": 1_800_000_000}
-TEXTS = ("sid", "access_jti", "refresh_jti", "previous_jti", "subject")
+TEXTS = ("sid", "access_jti", "refresh_jti", "previous_jti", "subject", "successor")
 NUMBERS = ("version", "expires_at", "created_at", "rotated_at")
 
 
@@ -21,6 +25,7 @@ def test_a_record_has_no_ids_no_subject_and_no_metadata_unless_given() -> None:
         "previous_jti": None,
         "rotated_at": None,
         "subject": None,
+        "successor": None,
         "metadata": {},
     }
 
@@ -54,7 +59,7 @@ def test_the_sid_must_not_be_empty() -> None:
         JtiRecord(**{**FIELDS, "sid": ""})
 
 
-@pytest.mark.parametrize("name", ["access_jti", "refresh_jti", "previous_jti", "subject"])
+@pytest.mark.parametrize("name", ["access_jti", "refresh_jti", "previous_jti", "subject", "successor"])
 def test_the_other_text_fields_may_be_empty(name: str) -> None:
     assert getattr(JtiRecord(**{**FIELDS, name: ""}), name) == ""
 
@@ -113,7 +118,7 @@ def test_metadata_refuses_what_is_not_storable_text(metadata: Any) -> None:
 
 
 @pytest.mark.parametrize("metadata", [None, [], "", "ab", [("a", "b")], 0, 7])
-def test_metadata_refuses_what_is_no_mapping(metadata: Any) -> None:
+def test_metadata_refuses_what_is_not_a_mapping(metadata: Any) -> None:
     with pytest.raises(ValueError, match=r"JtiRecord\.metadata must map text to text"):
         JtiRecord(**FIELDS, metadata=metadata)
 
@@ -147,6 +152,111 @@ def test_equal_records_are_equal_and_hash_alike() -> None:
     assert hash(one) == hash(two)
     assert one != dataclasses.replace(one, metadata={"a": "c"})
     assert one != dataclasses.replace(one, version=2)
+
+
+def columns_of(record: JtiRecord) -> tuple[str, int, int, int, str | None]:
+    """What an engine keeps beside the packed text."""
+    return record.sid, record.version, record.expires_at, record.created_at, record.subject
+
+
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=1024)
+numbers = st.integers(0, 2**53 - 1)
+metadata = st.dictionaries(texts, texts, max_size=5).filter(
+    lambda labels: sum(len(text.encode()) for pair in labels.items() for text in pair) <= 1024
+)
+records = st.builds(
+    JtiRecord,
+    sid=texts.filter(bool),
+    version=numbers,
+    expires_at=numbers,
+    created_at=numbers,
+    access_jti=st.none() | texts,
+    refresh_jti=st.none() | texts,
+    previous_jti=st.none() | texts,
+    rotated_at=st.none() | numbers,
+    subject=st.none() | texts,
+    successor=st.none() | texts,
+    metadata=metadata,
+)
+
+
+@given(records)
+def test_every_record_is_unpacked_as_it_was_packed(record: JtiRecord) -> None:
+    assert JtiRecord.unpack(*columns_of(record), record.pack()) == record
+
+
+@given(records)
+def test_what_is_packed_is_text_that_every_engine_keeps(record: JtiRecord) -> None:
+    assert is_storable_text(record.pack())
+    assert json.loads(record.pack())[:1] in ([record.access_jti], [])
+
+
+@given(records, texts)
+def test_what_is_packed_does_not_repeat_the_columns(record: JtiRecord, other: str) -> None:
+    changed = dataclasses.replace(record, sid=f"{other}!"[-1024:], version=1, expires_at=2, created_at=3, subject=other)
+    assert changed.pack() == record.pack()
+
+
+@given(st.text(max_size=200) | st.recursive(st.none() | numbers | texts, st.lists).map(json.dumps))
+def test_any_other_text_is_a_value_error_or_a_sound_record(packed: str) -> None:
+    try:
+        record = JtiRecord.unpack("sid", 1, 2, 3, None, packed)
+    except ValueError:
+        return
+    assert JtiRecord.unpack("sid", 1, 2, 3, None, record.pack()) == record
+
+
+def test_the_usual_record_is_packed_small() -> None:
+    record = JtiRecord(**FIELDS, access_jti="a", refresh_jti="r", subject="ann")
+    assert record.pack() == '["a","r"]'
+    assert JtiRecord(**FIELDS).pack() == "[]"
+    assert JtiRecord(**FIELDS, successor="next", rotated_at=7).pack() == '[null,null,null,7,"next"]'
+    assert JtiRecord(**FIELDS, metadata={"é": "🦁"}).pack() == '[null,null,null,null,null,{"é":"🦁"}]'
+
+
+def test_the_largest_packed_record_stays_under_its_bound() -> None:
+    escaped = [chr(code) for code in range(1, 32) if chr(code) not in "\b\t\n\f\r"]  # \\u00xx, six bytes of one
+    keys = [*escaped, *map("".join, product(escaped, repeat=2))]
+    names = [key for key in keys if sum(map(len, keys[: keys.index(key) + 1])) <= 1024]
+    ids = dict.fromkeys(("access_jti", "refresh_jti", "previous_jti", "subject", "successor"), "\x01" * 1024)
+    record = JtiRecord(**FIELDS, **ids, rotated_at=2**53 - 1, metadata=dict.fromkeys(names, ""))
+    assert 33 * 1024 < len(record.pack().encode()) <= 34 * 1024
+
+
+def test_entries_of_a_later_version_are_passed_over() -> None:
+    packed = '["a","r","p",7,"next",{"k":"v"},"new",[1]]'
+    record = JtiRecord.unpack("sid", 1, 2, 3, "ann", packed)
+    assert record.pack() == '["a","r","p",7,"next",{"k":"v"}]'
+    assert (record.sid, record.version, record.expires_at, record.created_at, record.subject) == ("sid", 1, 2, 3, "ann")
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        *["", "garbage", "{}", "null", "7", '"a"', "[", "[] ]", '["a" "b"]', "\x00", "[1]", "[true]", '["a",["b"]]'],
+        *['[null,null,null,"7"]', "[null,null,null,1.0]", "[null,null,null,-1]", "[null,null,null,9007199254740992]"],
+        *["[null,null,null,null,null,[]]", '[null,null,null,null,null,{"k":1}]', '["\\u0000"]', '["\\ud800"]'],
+        *['["' + "x" * 1025 + '"]', "[" * 100_000, "[" + "9" * 5000 + "]", "[NaN]", "[null,null,null,Infinity]"],
+    ],
+    ids=lambda packed: packed[:30],
+)
+def test_what_was_not_packed_is_a_value_error(packed: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        JtiRecord.unpack("sid", 1, 2, 3, None, packed)
+
+
+@pytest.mark.parametrize("packed", [None, 7, b"\xff", ["a"]])
+def test_what_is_not_text_is_a_value_error(packed: Any) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        JtiRecord.unpack("sid", 1, 2, 3, None, packed)
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(JtiRecord)])
+def test_a_column_that_is_not_sound_is_a_value_error_of_that_field(name: str) -> None:
+    columns = {"sid": "sid", "version": 1, "expires_at": 2, "created_at": 3, "subject": None}
+    if name in columns:
+        with pytest.raises(ValueError, match=rf"JtiRecord\.{name} must be"):
+            JtiRecord.unpack(*{**columns, name: -1 if name != "subject" else "\x00"}.values(), "[]")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["", "a", "é🦁", "\x01", "\ud7ff\ue000", "\U0010ffff"])

@@ -116,6 +116,19 @@ async def test_an_exception_as_a_value_is_raised_to_the_callers_of_that_key_alon
     assert [type(outcome) for outcome in outcomes] == [str, KeyError, str, KeyError]
 
 
+async def test_each_caller_gets_a_failure_of_its_own_that_says_as_much_as_the_first() -> None:
+    coalescer = Coalescer(batches := Batches(), default="")
+    batches.failures["a"] = StorageUnavailable("down", maybe_done=False)
+    batches.failures["a"].__cause__ = OSError("refused")
+    one, two = await asyncio.gather(coalescer("a"), coalescer("a"), return_exceptions=True)
+    assert isinstance(one, StorageUnavailable)
+    assert isinstance(two, StorageUnavailable)
+    assert one is not two
+    assert [(str(exc), exc.maybe_done, exc.__cause__) for exc in (one, two)] == [
+        ("down", False, batches.failures["a"].__cause__)
+    ] * 2
+
+
 async def test_a_run_that_raises_fails_its_own_batch_alone() -> None:
     coalescer = Coalescer(batches := Batches(), default="")
     first = await hold_a_batch(batches, coalescer, "a")

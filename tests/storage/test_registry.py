@@ -1,9 +1,12 @@
 """A storage URL finds its backend by entry point: the installed ones here, and distributions put on the path."""
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +54,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         sys.modules.pop(name, None)
 
 
-def refusal(url: str) -> str:
+def refusal(url: Any) -> str:
     """What the ConfigError for this URL says."""
     with pytest.raises(ConfigError) as caught:
         open_storage(url)
@@ -101,26 +104,52 @@ print(sorted(unwanted & set(sys.modules)))
     assert done.stdout.strip() == "[]", done.stderr
 
 
+EXAMPLE = 'a backend\'s name, "://" and an address, as in "sqlite:///sessions.db"'
+EMPTY = f"the storage URL is empty; write {EXAMPLE}"
+SPACED = f"the storage URL begins or ends with white space; write {EXAMPLE}, and nothing around it"
+PATH = 'the storage URL is a path without a backend\'s name; for a SQLite file write "sqlite:///" before the path'
+NAMELESS = f'the storage URL does not begin with a backend\'s name and "://"; write {EXAMPLE}'
+
+
 @pytest.mark.parametrize(
-    "url",
+    ("url", "message"),
     [
-        "",
-        "sessions.db",
-        "/var/lib/hunter2.db",
-        "sqlite",
-        "sqlite:",
-        "sqlite:x.db",
-        "://x",
-        "1x://x",
-        " memory://",
-        "a b://x",
+        ("", EMPTY),
+        (" \n", EMPTY),
+        (" sqlite:///x.db", SPACED),
+        ("\tmemory://", SPACED),
+        ("memory://\n", SPACED),
+        ("sqlite:///x.db ", SPACED),
+        ("x.db", PATH),
+        ("data/hunter2.sqlite3", PATH),
+        ("/var/lib/hunter2", PATH),
+        ("./hunter2", PATH),
+        ("C:\\data\\x.db", PATH),
+        ("C:/data/x.db", PATH),
+        ("memory", 'after \'memory\' the storage URL lacks "://"; write "memory://"'),
+        ("Memory:", 'after \'memory\' the storage URL lacks "://"; write "memory://"'),
+        ("sqlite", 'after \'sqlite\' the storage URL lacks "://"; write "sqlite:///sessions.db"'),
+        ("sqlite:/x.db", 'after \'sqlite\' the storage URL lacks "://"; write "sqlite:///sessions.db"'),
+        ("sqlite:hunter2", 'after \'sqlite\' the storage URL lacks "://"; write "sqlite:///sessions.db"'),
+        ("mongodb:hunter2", 'after \'mongodb\' the storage URL lacks "://"; write "mongodb://host/database"'),
+        ("mongodb+srv:/h", 'after \'mongodb+srv\' the storage URL lacks "://"; write "mongodb+srv://host/database"'),
+        ("sqllite:/hunter2", f"after 'sqllite' the storage URL lacks \"://\"; write {EXAMPLE}"),
+        ("hunter2", NAMELESS),
+        ("user:hunter2@host/x.db", NAMELESS),
+        ("hunter2:secret@host", NAMELESS),
+        ("://hunter2", NAMELESS),
+        ("1x://hunter2", NAMELESS),
+        ("a b://hunter2", NAMELESS),
     ],
 )
-def test_what_has_no_scheme_is_refused_with_an_example(url: str) -> None:
-    message = refusal(url)
-    assert '"://"' in message
-    assert "sqlite:///sessions.db" in message
+def test_what_is_not_a_url_is_told_what_is_wrong_with_it_and_the_way_out(url: str, message: str) -> None:
+    assert refusal(url) == message
     assert "hunter2" not in message
+
+
+@pytest.mark.parametrize("url", [None, 7, b"memory://", Path("x.db"), ["memory://"]])
+def test_what_is_not_text_is_refused_by_its_type(url: Any) -> None:
+    assert refusal(url) == f"a storage URL is text, not {type(url).__name__}: {EXAMPLE}"
 
 
 def test_an_unknown_scheme_is_named_beside_the_installed_ones(site: Site) -> None:
@@ -145,9 +174,15 @@ def test_an_unknown_scheme_is_named_beside_the_installed_ones(site: Site) -> Non
 def test_a_known_backend_that_is_not_installed_comes_with_its_pip_line(
     scheme: str, distribution: str, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for package in ("aiohttp_lionrock_sqlite", "aiohttp_lionrock_mongodb"):
+        for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+            monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [str(site.folder)])
     site.install("shelf", {"shelf": "shelf_backend:Storage"})
-    assert refusal(f"{scheme}://user:hunter2@host/x").endswith(f"(installed: shelf); pip install {distribution}")
+    message = refusal(f"{scheme}://user:hunter2@host/x")
+    assert message.endswith(f"(installed: memory, shelf); pip install {distribution}")
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert refusal(f"{scheme}://h/x").endswith(f"with --hidden-import {distribution.replace('-', '_')}")
 
 
 @pytest.mark.parametrize(
@@ -156,11 +191,6 @@ def test_a_known_backend_that_is_not_installed_comes_with_its_pip_line(
 )
 def test_a_misspelt_scheme_comes_with_the_nearest_installed_name(scheme: str, nearest: str) -> None:
     assert refusal(f"{scheme}:///x.db").endswith(f"; did you mean {nearest!r}?")
-
-
-def test_with_no_backend_installed_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    assert refusal("shelf://") == "no storage backend named 'shelf' is installed (installed: none)"
 
 
 @pytest.mark.parametrize(
@@ -187,10 +217,10 @@ def test_a_backend_that_does_not_load_is_named_with_its_distribution(
     "source",
     ["class Storage: ...", "def Storage(url): ...", "Storage = None", "from aiohttp_lionrock import errors as Storage"],
 )
-def test_a_backend_that_is_no_storage_class_is_refused(source: str, site: Site) -> None:
+def test_a_backend_that_is_not_a_storage_class_is_refused(source: str, site: Site) -> None:
     site.install("acme-shelf", {"shelf": "shelf_backend:Storage"}, shelf_backend=source)
     assert refusal("shelf://user:hunter2@host/x") == (
-        "the storage backend 'shelf' of the distribution acme-shelf is no JtiStorage: shelf_backend:Storage"
+        "the storage backend 'shelf' of the distribution acme-shelf is not a JtiStorage: shelf_backend:Storage"
     )
 
 
@@ -202,6 +232,15 @@ def test_one_name_from_two_distributions_is_refused_naming_both(site: Site) -> N
     assert "acme_backend" not in sys.modules
 
 
+def test_an_entry_point_goes_before_a_package_that_is_found_by_its_name(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    importlib.import_module("aiohttp_lionrock_sqlite")
+    monkeypatch.setattr(sys, "path", [str(site.folder)])
+    site.install("acme-sqlite", {"SQLite": "acme_backend:Storage"}, acme_backend=BACKEND)
+    assert vars(open_storage("sqlite://x"))["url"] == "sqlite://x"
+
+
 def test_one_distribution_that_is_found_twice_counts_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.install("Acme.Shelf", {"shelf": "shelf_backend:Storage"}, folder="editable", shelf_backend=BACKEND)
     site.install("acme-shelf", {"shelf": "shelf_backend:Storage"})
@@ -211,3 +250,27 @@ def test_one_distribution_that_is_found_twice_counts_once(site: Site, monkeypatc
 
 def test_what_a_backend_says_about_its_url_reaches_the_caller() -> None:
     assert refusal("memory://host") == "a memory storage takes no address and no options: write memory://"
+
+
+def written_for(contract: object) -> str:
+    """A backend that says for which version of the contract it was written."""
+    return f"{BACKEND}\n    CONTRACT = {contract!r}\n"
+
+
+def test_a_backend_for_this_version_of_the_contract_is_loaded(site: Site) -> None:
+    site.install("shelf", {"shelf": "shelf_backend:Storage"}, shelf_backend=written_for(JtiStorage.CONTRACT))
+    assert vars(open_storage("shelf://x"))["url"] == "shelf://x"
+
+
+@pytest.mark.parametrize(
+    ("contract", "upgrade"),
+    [(0, "acme-shelf"), (2, "aiohttp-lionrock"), (99, "aiohttp-lionrock"), ("1", "acme-shelf"), (None, "acme-shelf")],
+)
+def test_a_backend_for_another_version_of_the_contract_is_refused_naming_both(
+    contract: object, upgrade: str, site: Site
+) -> None:
+    site.install("acme-shelf", {"shelf": "shelf_backend:Storage"}, shelf_backend=written_for(contract))
+    assert refusal("shelf://user:hunter2@host/x") == (
+        f"the storage backend 'shelf' of acme-shelf 1.0 is written for version {contract!r} of the storage contract, "
+        f"and aiohttp-lionrock {version('aiohttp-lionrock')} has version 1; upgrade {upgrade}"
+    )

@@ -1,0 +1,39 @@
+"""Corruption: something that is not a record is named, and hides no other record."""
+
+from ...errors import CorruptRecord
+from .case import Case, outcomes
+from .hooks import needs
+
+__all__ = ["Corruption"]
+
+
+class Corruption(Case):
+    """Promises about damaged records; there where a backend gives the hook `corrupt`."""
+
+    @needs("corrupt")
+    async def test_a_damaged_record_is_reported_with_its_sid(self) -> None:
+        await self.stored("damaged", subject="u")
+        await self.stored("sound", subject="u")
+        await self.corrupt("damaged")
+        calls = {
+            "get": self.storage.get("damaged"),
+            "get_many": self.storage.get_many(["sound", "damaged"]),
+            "list_subject": self.storage.list_subject("u"),
+        }
+        for name, answer in zip(calls, await outcomes(calls.values()), strict=True):
+            self.assertIsInstance(answer, CorruptRecord, f"{name} must not pass over a damaged record")
+            self.assertIn("damaged", str(answer), f"the error of {name} must name the sid")
+
+    @needs("corrupt")
+    async def test_a_damaged_record_hides_no_other(self) -> None:
+        sids = [f"sid {n}" for n in range(10)]
+        records = {sid: await self.stored(sid, subject=sid) for sid in sids}
+        await self.corrupt("sid 4")
+        for sid, answer in zip(sids, await outcomes(map(self.storage.get, sids)), strict=True):
+            if sid == "sid 4":
+                self.assertIsInstance(answer, CorruptRecord, "the damaged record is reported to who asked for it")
+            else:
+                self.assertEqual(answer, records[sid], "the others are readable in the same moment")
+        sound = [sid for sid in sids if sid != "sid 4"]
+        self.assertEqual(sorted(await self.storage.get_many(sound)), sound, "the others are readable together")
+        self.assertEqual(await self.storage.list_subject("sid 5"), [records["sid 5"]])

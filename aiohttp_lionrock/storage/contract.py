@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from ..errors import StorageError
-from ..jsontext import is_storable_text
+from ..jsontext import encode, is_storable_text
 
 __all__ = ["MAX_METADATA_BYTES", "MAX_NUMBER", "MAX_TEXT", "Clock", "JtiRecord", "JtiStorage"]
 
@@ -23,8 +23,7 @@ MAX_TEXT = 1024  # characters of an id or a subject
 MAX_METADATA_BYTES = 1024  # of UTF-8, names and values together
 MAX_NUMBER = 2**53  # what every database and JavaScript keep exactly
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_decode = json.JSONDecoder().decode
+_decode = json.JSONDecoder().raw_decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class JtiRecord:
             kept.append(self.metadata)
         while kept and kept[-1] is None:
             kept.pop()
-        return _encode(kept)
+        return encode(kept).decode()
 
     @classmethod
     def unpack(cls, sid: str, version: int, expires_at: int, created_at: int, subject: str | None, packed: str) -> Self:
@@ -79,10 +78,10 @@ class JtiRecord:
         Entries after the ones known here, which a later version may have written, are passed over.
         """
         try:
-            kept = _decode(packed)
+            kept, end = _decode(packed)
         except (TypeError, RecursionError) as exc:
             raise ValueError(f"what was packed cannot be read: {exc}") from exc
-        if type(kept) is not list:
+        if type(kept) is not list or end != len(packed):
             raise ValueError("what was packed is not a JSON array")
         access, refresh, previous, rotated_at, successor, metadata = [*kept, *_NOTHING_KEPT][:6]
         return cls(

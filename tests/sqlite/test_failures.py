@@ -42,7 +42,7 @@ def calls(storage: SqliteStorage) -> list[Awaitable[Any]]:
         storage.delete("sid"),
         storage.delete_subject("u"),
         storage.list_subject("u"),
-        storage.purge(0, 10),
+        storage.purge(10),
         storage.ping(),
     ]
 

@@ -79,7 +79,10 @@ class Writes(_Batch):
         self._statements = statements
 
     def _write(self, cursor: sqlite3.Cursor, row: Sequence[object]) -> bool:
-        return any(cursor.execute(sql, parameters(row)).rowcount == 1 for sql, parameters in self._statements)
+        for sql, parameters in self._statements:
+            if cursor.execute(sql, parameters(row)).rowcount == 1:
+                return True
+        return False
 
 
 class Deletes(_Batch):

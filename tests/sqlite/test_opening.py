@@ -1,19 +1,18 @@
-"""What a SQLite storage says at its opening, where the file cannot be used."""
+"""What a SQLite storage says at its opening, where the file cannot be used, and what a failed opening leaves behind."""
 
+import asyncio
 import os
 import sqlite3
-import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import threading
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
-from aiohttp_lionrock_sqlite import SqliteStorage
+from aiohttp_lionrock_sqlite import SqliteStorage, connection, database
 
-from aiohttp_lionrock.errors import ConfigError, StorageUnavailable
+from aiohttp_lionrock.errors import ConfigError, LionRockError, StorageUnavailable
 from aiohttp_lionrock.storage import JtiRecord
-
-NOBODY = 65534
 
 
 @pytest.fixture
@@ -25,38 +24,13 @@ def record() -> JtiRecord:
     return JtiRecord("sid", version=1, expires_at=2**40, created_at=0)
 
 
-async def refusal(storage: SqliteStorage, kind: type[Exception] = StorageUnavailable) -> str:
+async def refusal(storage: SqliteStorage, kind: type[LionRockError] = StorageUnavailable) -> str:
     with pytest.raises(kind) as caught:
         await storage.open()
-    if kind is StorageUnavailable:
+    if isinstance(caught.value, StorageUnavailable):
         assert isinstance(caught.value.__cause__, sqlite3.Error)
+        assert not caught.value.maybe_done
     return str(caught.value)
-
-
-@contextmanager
-def without_root() -> Iterator[Path]:
-    """A folder of our own, and no rights but those that its modes give."""
-    with tempfile.TemporaryDirectory() as folder:
-        if os.geteuid() != 0:
-            yield Path(folder)
-            return
-        os.chown(folder, NOBODY, NOBODY)
-        os.seteuid(NOBODY)
-        try:
-            yield Path(folder)
-        finally:
-            os.seteuid(0)
-
-
-async def test_a_missing_folder_is_named_with_the_way_out(tmp_path: Path) -> None:
-    storage = SqliteStorage(tmp_path / "missing" / "x.db")
-    message = await refusal(storage, ConfigError)
-    assert str(tmp_path / "missing") in message
-    assert "create_parents=true" in message
-    assert not (tmp_path / "missing").exists()
-    (tmp_path / "missing").mkdir()
-    async with storage:
-        await storage.ping()
 
 
 async def test_a_folder_in_the_files_place_is_refused(tmp_path: Path) -> None:
@@ -66,45 +40,18 @@ async def test_a_folder_in_the_files_place_is_refused(tmp_path: Path) -> None:
 async def test_a_file_in_a_folders_place_is_refused(path: Path) -> None:
     path.write_text("text")
     for create_parents in (False, True):
-        storage = SqliteStorage(path / "more" / "x.db", create_parents=create_parents)
-        assert "folder" in await refusal(storage, ConfigError)
+        for place in (path / "x.db", path / "more" / "x.db"):
+            storage = SqliteStorage(place, create_parents=create_parents)
+            assert "a part of the path is a file" in await refusal(storage, ConfigError)
 
 
-async def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
+async def test_a_file_that_is_not_a_database_is_refused_and_left_alone(path: Path) -> None:
     path.write_bytes(b"no database " * 1000)
-    assert "no SQLite database" in await refusal(SqliteStorage(path))
+    assert "not a SQLite database" in await refusal(SqliteStorage(path))
     assert path.read_bytes() == b"no database " * 1000
     path.unlink()
     async with SqliteStorage(path) as storage:
         await storage.ping()
-
-
-async def test_a_read_only_file_is_unavailable() -> None:
-    with without_root() as folder:
-        path = folder / "x.db"
-        async with SqliteStorage(path) as storage:
-            await storage.insert(record())
-        path.chmod(0o444)
-        folder.chmod(0o555)
-        assert "read-only" in await refusal(SqliteStorage(path))
-        folder.chmod(0o755)
-        path.chmod(0o644)
-        async with SqliteStorage(path) as storage:
-            assert await storage.get("sid") == record()
-
-
-async def test_a_fresh_file_in_a_read_only_folder_is_unavailable() -> None:
-    with without_root() as folder:
-        folder.chmod(0o555)
-        assert "cannot be opened" in await refusal(SqliteStorage(folder / "x.db"))
-        folder.chmod(0o755)
-
-
-async def test_a_file_that_may_not_be_read_is_unavailable() -> None:
-    with without_root() as folder:
-        path = folder / "x.db"
-        path.touch(0o000)
-        assert "cannot be opened" in await refusal(SqliteStorage(path))
 
 
 async def test_opening_a_locked_file_is_unavailable_and_recovers(path: Path) -> None:
@@ -117,3 +64,119 @@ async def test_opening_a_locked_file_is_unavailable_and_recovers(path: Path) -> 
             assert "locked" in await refusal(storage)
         async with storage:
             await storage.ping()
+
+
+async def test_a_file_whose_journal_cannot_be_a_wal_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+
+    def without_shared_memory(database: str, **options: Any) -> sqlite3.Connection:
+        return connect(f"{database}&vfs=unix-dotfile", **options)
+
+    monkeypatch.setattr(sqlite3, "connect", without_shared_memory)
+    message = await refusal(SqliteStorage(path), ConfigError)
+    assert "its journal stays in mode 'delete'" in message
+    assert "local file system" in message
+
+
+async def assert_held(folder: Path, before: tuple[set[int], list[str]]) -> None:
+    """Waits a moment: a thread tells that its connection is closed, and ends then."""
+    async with asyncio.timeout(5):
+        while held(folder)[0] != before[0]:
+            await asyncio.sleep(0.001)
+    assert held(folder) == before
+
+
+def held(folder: Path) -> tuple[set[int], list[str]]:
+    """This process's threads but those of the event loop's pool, and its open files in this folder."""
+    threads = {thread.native_id or 0 for thread in threading.enumerate() if not thread.name.startswith("asyncio_")}
+    links = [os.path.join("/proc/self/fd", number) for number in os.listdir("/proc/self/fd")]
+    files = [os.readlink(link) for link in links if os.path.islink(link)]
+    return threads, sorted(file for file in files if file.startswith(str(folder)))
+
+
+def foreign_table(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE lionrock_sessions (name TEXT)")
+
+
+def nonsense(path: Path) -> None:
+    path.write_bytes(b"no database " * 1000)
+
+
+@pytest.mark.parametrize("spoil", [foreign_table, nonsense])
+async def test_a_failed_opening_leaves_no_thread_no_connection_and_no_file_behind(path: Path, spoil: Any) -> None:
+    spoil(path)
+    content, before = path.read_bytes(), held(path.parent)
+    for _ in range(3):
+        with pytest.raises(LionRockError):
+            await SqliteStorage(path).open()
+    await assert_held(path.parent, before)
+    assert os.listdir(path.parent) == [path.name]
+    assert path.read_bytes() == content, "not even the journal's mode is changed"
+
+
+async def test_an_opening_whose_second_connection_fails_leaves_nothing_behind(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SqliteStorage(path) as storage:
+        await storage.insert(record())
+    before = held(path.parent)
+    too_many = sqlite3.OperationalError("unable to open database file")
+
+    def failing(*_: object) -> sqlite3.Connection:
+        raise too_many
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "connect_reader", failing)
+        assert "unable to open" in await refusal(storage)
+    await assert_held(path.parent, before)
+    assert os.listdir(path.parent) == [path.name]
+    async with storage:
+        assert await storage.get("sid") == record()
+
+
+async def test_a_reader_that_fails_half_way_closes_its_connection(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with SqliteStorage(path) as storage:
+        await storage.insert(record())
+    before = held(path.parent)
+    watch = connection._FileConnection.watch
+    watched = []
+
+    def failing_for_the_second(self: Any, settings: Any) -> None:
+        watched.append(self)
+        if len(watched) == 2:
+            raise FileNotFoundError("the file went away in between")
+        watch(self, settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connection._FileConnection, "watch", failing_for_the_second)
+        with pytest.raises(StorageUnavailable, match="went away"):
+            await storage.open()
+    await assert_held(path.parent, before)
+    for each in watched:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            each.in_transaction  # noqa: B018
+    async with storage:
+        assert await storage.get("sid") == record()
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["one of two", "both"])
+async def test_a_cancelled_open_hurts_nobody_else(path: Path, both: bool) -> None:
+    for turns in range(4):
+        storage = SqliteStorage(path)
+        cancelled = asyncio.create_task(storage.open())
+        other = asyncio.create_task(storage.open())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for task in [cancelled, other] if both else [cancelled]:
+            task.cancel()
+        outcomes = await asyncio.gather(cancelled, other, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [
+            asyncio.CancelledError,
+            asyncio.CancelledError if both else type(None),
+        ]
+        if both:
+            await storage.open()
+        await storage.ping()
+        await storage.aclose()
+        assert held(path.parent)[1] == []

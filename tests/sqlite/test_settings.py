@@ -104,12 +104,12 @@ async def test_synchronous_is_full_and_the_journal_wal_unless_set(tmp_path: Path
         ("sqlite:///%ff.db", "not UTF-8"),
         ("sqlite:///x%00.db", "NUL"),
         ("sqlite:///x.db?synchronos=FULL", "did you mean synchronous?"),
-        ("sqlite:///x.db?Table=t", "did you mean table?"),
+        ("sqlite:///x.db?tabel=t", "did you mean table?"),
         ("sqlite:///x.db?zzz=1", "known are busy_timeout, create_parents, synchronous, table"),
-        ("sqlite:///x.db?table=a&table=a", "table is given more than once"),
+        ("sqlite:///x.db?table=a&table=a", "table is given twice"),
         ("sqlite:///x.db?synchronous=OFF", "acknowledged write could be lost"),
         ("sqlite:///x.db?synchronous=", "NORMAL, FULL or EXTRA"),
-        ("sqlite:///x.db?synchronous", "NORMAL, FULL or EXTRA"),
+        ("sqlite:///x.db?synchronous", "name=value"),
         ("sqlite:///x.db?synchronous=2", "NORMAL, FULL or EXTRA"),
         *(
             (f"sqlite:///x.db?busy_timeout={bad}", "busy_timeout must be")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from aiohttp_lionrock.errors import CorruptRecord
 from aiohttp_lionrock.storage import JtiRecord
 
-from .schema import COLUMNS, hash_of
+from .schema import COLUMNS, VERSIONS_TABLE, hash_of
 
 # ruff: noqa: S608 - settings.py lets only a plain identifier be a table; everything else is a parameter
 
@@ -95,7 +95,11 @@ class Statements:
         self.purge = f'DELETE FROM "{table}" WHERE {due} AND expires_at <= ?'
         self.defer = f'UPDATE "{table}" SET due_at = expires_at WHERE {due} AND expires_at > ?'
         self.can_read = f'SELECT 1 FROM "{table}" LIMIT 1'
-        self.can_write = f"DELETE FROM \"{table}\" WHERE sid_hash = 0 AND sid = ''"
+        # What changes nothing is not written, and would go well on a disk that is full; this is written.
+        self.can_write = (
+            f"INSERT OR REPLACE INTO {VERSIONS_TABLE}"
+            f" SELECT table_name, version FROM {VERSIONS_TABLE} WHERE table_name = '{table}'"
+        )
 
 
 def _assign(values: Mapping[str, str]) -> str:

@@ -79,7 +79,7 @@ class Writes(_Batch):
         self._statements = statements
 
     def _write(self, cursor: sqlite3.Cursor, row: Sequence[object]) -> bool:
-        for sql, parameters in self._statements:
+        for sql, parameters in self._statements:  # noqa: SIM110 - any() and its generator cost more
             if cursor.execute(sql, parameters(row)).rowcount == 1:
                 return True
         return False

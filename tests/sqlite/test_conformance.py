@@ -1,7 +1,11 @@
 """The SQLite backend keeps the storage contract, on a file and in memory."""
 
+import sqlite3
 import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
+from typing import ClassVar
 
 from aiohttp_lionrock_sqlite import SqliteStorage
 
@@ -10,13 +14,36 @@ from aiohttp_lionrock.testing import SharedStorageConformance, StorageConformanc
 
 
 class TestSqliteFile(SharedStorageConformance):
+    bad_urls: ClassVar[list[tuple[str, str]]] = [
+        ("sqlite://host/x.db", "three slashes"),
+        ("sqlite:///", "names no file"),
+        ("sqlite:///folder/", "names a folder"),
+        ("sqlite:///C:\\data\\x.db", "not Windows"),
+        ("sqlite:///x.db?tabel=t", "did you mean table?"),
+        ("sqlite:///x.db?table=a&table=b", "twice"),
+        ("sqlite:///x.db?busy_timeout=61", "at most 60"),
+    ]
+
     async def make_storage(self, clock: Clock) -> JtiStorage:
-        folder = self.enterContext(tempfile.TemporaryDirectory())
-        self.path = Path(folder, "sessions.db")
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()), "data")
+        self.folder.mkdir()
         return await self.make_sibling(clock)
 
     async def make_sibling(self, clock: Clock) -> JtiStorage:
-        return SqliteStorage(self.path, clock=clock)
+        return SqliteStorage(self.folder / "sessions.db", clock=clock)
+
+    async def break_storage(self) -> Callable[[], Awaitable[None]]:
+        away = self.folder.with_name("away")
+        self.folder.rename(away)
+
+        async def mend() -> None:
+            away.rename(self.folder)
+
+        return mend
+
+    async def corrupt(self, sid: str) -> None:
+        with closing(sqlite3.connect(self.folder / "sessions.db")) as other, other:
+            other.execute("UPDATE lionrock_sessions SET packed = 'not a record' WHERE sid = ?", (sid,))
 
 
 class TestSqliteMemory(StorageConformance):

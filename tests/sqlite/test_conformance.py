@@ -12,13 +12,18 @@ from aiohttp_lionrock_sqlite import SqliteStorage
 from aiohttp_lionrock.storage import Clock, JtiStorage
 from aiohttp_lionrock.testing import SharedStorageConformance, StorageConformance
 
+PASSWORD = StorageConformance.password
+
 
 class TestSqliteFile(SharedStorageConformance):
+    good_url = "sqlite:///sessions.db?busy_timeout=0.5"
     bad_urls: ClassVar[list[tuple[str, str]]] = [
-        ("sqlite://host/x.db", "three slashes"),
+        (f"sqlite://user:{PASSWORD}@host/x.db", "three slashes"),
+        (f"sqlite:///{PASSWORD}/", "names a folder"),
+        (f"sqlite:///C:\\{PASSWORD}\\x.db", "not Windows"),
+        (f"sqlite:///x.db?table={PASSWORD}%20", "table must be"),
+        (f"sqlite:///x.db?synchronous={PASSWORD}", "synchronous must be"),
         ("sqlite:///", "names no file"),
-        ("sqlite:///folder/", "names a folder"),
-        ("sqlite:///C:\\data\\x.db", "not Windows"),
         ("sqlite:///x.db?tabel=t", "did you mean table?"),
         ("sqlite:///x.db?table=a&table=b", "twice"),
         ("sqlite:///x.db?busy_timeout=61", "at most 60"),

@@ -114,7 +114,7 @@ async def test_synchronous_is_full_and_the_journal_wal_unless_set(tmp_path: Path
         ("sqlite:///x.db?table=a&table=a", "table is given twice"),
         ("sqlite:///x.db?synchronous=OFF", "acknowledged write could be lost"),
         ("sqlite:///x.db?synchronous=", "NORMAL, FULL or EXTRA"),
-        ("sqlite:///x.db?synchronous", "name=value"),
+        ("sqlite:///x.db?synchronous", "=value"),
         ("sqlite:///x.db?synchronous=2", "NORMAL, FULL or EXTRA"),
         *(
             (f"sqlite:///x.db?busy_timeout={bad}", "busy_timeout must be")

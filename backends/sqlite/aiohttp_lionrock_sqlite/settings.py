@@ -88,7 +88,7 @@ class Settings:
 def _written(value: object, kind: object) -> str:
     """An argument as a URL would say it, so that both are read by one rule; "" where it is of another type."""
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:.20f}" if abs(value) < MAX_NUMBER else ""
+        return f"{value:.16f}" if abs(value) < MAX_NUMBER else ""
     return str(value) if isinstance(kind, type) and isinstance(value, kind) else ""
 
 

@@ -17,7 +17,7 @@ from .schema import COLUMNS, VERSIONS_TABLE, hash_of
 
 # ruff: noqa: S608 - settings.py lets only a plain identifier be a table; everything else is a parameter
 
-__all__ = ["Row", "Statement", "Statements", "record_of", "row_of", "to_json"]
+__all__ = ["Row", "Statement", "Statements", "judge", "record_of", "row_of", "sound", "to_json"]
 
 Row = tuple[Any, ...]
 
@@ -119,9 +119,23 @@ def row_of(record: JtiRecord, version: int) -> tuple[str | int | None, ...]:
     )
 
 
-def record_of(row: Row) -> JtiRecord:
-    """The record in a row; raises CorruptRecord, naming the sid, where it does not hold one."""
+def judge(row: Row) -> JtiRecord | CorruptRecord:
+    """The record in a row, or the error to raise, naming the sid, where the row does not hold one."""
     try:
         return JtiRecord.unpack(*row)
     except ValueError as exc:
-        raise CorruptRecord(f"SQLite holds a broken record under the sid {row[0]!r}: {exc}", maybe_done=False) from exc
+        failure = CorruptRecord(f"SQLite holds a broken record under the sid {row[0]!r}: {exc}", maybe_done=False)
+        failure.__cause__ = exc
+        return failure
+
+
+def sound(judged: JtiRecord | CorruptRecord) -> JtiRecord:
+    """The record that was found; raises the error that was found in its place."""
+    if isinstance(judged, CorruptRecord):
+        raise judged
+    return judged
+
+
+def record_of(row: Row) -> JtiRecord:
+    """The record in a row; raises CorruptRecord."""
+    return sound(judge(row))

@@ -16,7 +16,7 @@ from .connection import connect_memory, connect_writer
 from .database import Database
 from .schema import hash_of
 from .settings import Settings
-from .statements import Row, Statements, record_of, row_of, to_json
+from .statements import Row, Statements, judge, record_of, row_of, sound, to_json
 from .transaction import Deletes, PurgeStep, Transaction, Writes
 
 __all__ = ["SqliteStorage"]
@@ -109,7 +109,7 @@ class SqliteStorage(JtiStorage):
     async def get_many(self, sids: Sequence[str]) -> dict[str, JtiRecord]:
         wanted = [sid for sid in dict.fromkeys(sids) if is_storable_text(sid)]
         found = await self._find(wanted)
-        return {sid: _sound(found[sid]) for sid in wanted if sid in found}
+        return {sid: sound(found[sid]) for sid in wanted if sid in found}
 
     async def replace(self, record: JtiRecord, expected_version: int) -> bool:
         expected = operator.index(expected_version)
@@ -164,7 +164,7 @@ class SqliteStorage(JtiStorage):
     async def _find(self, sids: Sequence[str]) -> dict[str, JtiRecord | CorruptRecord]:
         """What the keys of these sids lead to: a record of another sid with the same key, too, under its own."""
         rows = await self._database.read(self._sql.get, (to_json([hash_of(sid) for sid in sids]), self.clock()))
-        return {row[0]: _judged(row) for row in rows}
+        return {row[0]: judge(row) for row in rows}
 
     async def _settle(
         self, transaction: Callable[[list[Row]], Transaction], writes: Sequence[_Write]
@@ -188,16 +188,3 @@ async def _close(opening: asyncio.Task[Database]) -> None:
     except LionRockError:  # open() has raised it
         return
     await database.close()
-
-
-def _judged(row: Row) -> JtiRecord | CorruptRecord:
-    try:
-        return record_of(row)
-    except CorruptRecord as exc:
-        return exc
-
-
-def _sound(record: JtiRecord | CorruptRecord) -> JtiRecord:
-    if isinstance(record, CorruptRecord):
-        raise record
-    return record

@@ -57,15 +57,15 @@ class _Batch(Transaction):
         self._rows = rows
 
     def _work(self, cursor: sqlite3.Cursor) -> list[Any]:
-        return [self._judge(cursor, row) for row in self._rows]
-
-    def _judge(self, cursor: sqlite3.Cursor, row: Sequence[object]) -> Any:
-        try:
-            return self._write(cursor, row)
-        except sqlite3.IntegrityError as exc:
-            if not cursor.connection.in_transaction:  # a trigger can take back all that was done before
-                raise
-            return exc
+        verdicts: list[Any] = []
+        for row in self._rows:
+            try:
+                verdicts.append(self._write(cursor, row))
+            except sqlite3.IntegrityError as exc:
+                if not cursor.connection.in_transaction:  # a trigger can take back all that was done before
+                    raise
+                verdicts.append(exc)
+        return verdicts
 
     @abstractmethod
     def _write(self, cursor: sqlite3.Cursor, row: Sequence[object]) -> Any: ...

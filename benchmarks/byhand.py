@@ -11,7 +11,17 @@ from .records import TASKS, records
 
 __all__ = ["CREATE", "GET", "INSERT", "fields_of", "reading", "rewriting"]
 
-FIELDS = ("expires_at", "created_at", "access_jti", "refresh_jti", "previous_jti", "rotated_at", "subject", "metadata")
+FIELDS = (
+    "expires_at",
+    "created_at",
+    "access_jti",
+    "refresh_jti",
+    "previous_jti",
+    "rotated_at",
+    "subject",
+    "successor",
+    "metadata",
+)
 CREATE = (
     """
     CREATE TABLE sessions (
@@ -24,6 +34,7 @@ CREATE = (
         previous_jti TEXT,
         rotated_at INTEGER,
         subject TEXT,
+        successor TEXT,
         metadata TEXT
     ) WITHOUT ROWID
     """,

@@ -1,6 +1,5 @@
 """One connection to the database, made ready outside the event loop, and what SQLite's errors mean."""
 
-import os
 import sqlite3
 import time
 from contextlib import suppress
@@ -11,6 +10,7 @@ from typing import Any
 from aiohttp_lionrock.errors import ConfigError, StorageUnavailable
 
 from . import schema
+from .place import Identities, check_access, files_of, identities, prepare_folder
 from .settings import Settings
 from .transaction import Transaction
 
@@ -27,27 +27,30 @@ _MEANING = {
     sqlite3.SQLITE_FULL: "the disk or the quota is full: free some space",
     sqlite3.SQLITE_READONLY: "it is read-only: let this process write the file and its folder",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: let this process read and write the file and its folder",
-    sqlite3.SQLITE_NOTADB: "the file is no SQLite database: restore it from a backup, or name another",
+    sqlite3.SQLITE_NOTADB: "the file is not a SQLite database: restore it from a backup, or name another",
     sqlite3.SQLITE_CORRUPT: "the file is damaged: restore it from a backup",
-    sqlite3.SQLITE_IOERR: "the disk or the file system failed",
+    sqlite3.SQLITE_IOERR: "the disk or the file system failed, or has become read-only",
 }
 
 # Text that is not UTF-8 must not fail a whole statement: it is found out when its row becomes a record.
 _decode = methodcaller("decode", "utf-8", "surrogateescape")
 
 
-def unavailable(path: str, exc: Exception) -> StorageUnavailable:
+def unavailable(path: str, exc: Exception, *, maybe_done: bool) -> StorageUnavailable:
     """What a driver's error means for the database at this path; raise it ``from`` that error."""
     meaning = _MEANING.get(_code(exc))
-    return StorageUnavailable(f"SQLite database {path}: {f'{meaning} ({exc})' if meaning else exc}")
+    text = f"SQLite database {path}: {f'{meaning} ({exc})' if meaning else exc}"
+    return StorageUnavailable(text, maybe_done=maybe_done)
 
 
 def connect_writer(settings: Settings) -> sqlite3.Connection:
-    """Opens or creates the file and its table. Blocks; raises ConfigError and DRIVER_ERRORS."""
+    """Opens or creates the file and its table. Blocks; raises ConfigError, StorageUnavailable and DRIVER_ERRORS."""
     _check_sqlite()
-    _check_path(settings)
+    prepare_folder(settings.path, settings.create_parents)
+    check_access(settings.path)
     connection = _connect(settings, mode="rwc")
     try:
+        schema.check(connection, settings.table)  # before anything is changed in a file that may be another's
         _use_wal(connection, settings)
         connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
         schema.prepare(connection, settings.table)
@@ -97,13 +100,12 @@ class _FileConnection(_Connection):
 
     patience = 0.0
     files: tuple[str, ...] = ()
-    found: tuple[tuple[int, int], ...] = ()
+    found: Identities = ()
 
     def watch(self, settings: Settings) -> None:
         """Ends the opening: from now on each of the three files must stay the one that it is."""
-        real = os.path.realpath(settings.path)
-        self.files = (settings.path, f"{real}-wal", f"{real}-shm")
-        self.found = self._identities()
+        self.files = files_of(settings.path)
+        self.found = identities(self.files)
         self.patience = settings.busy_timeout
 
     def _execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
@@ -135,12 +137,9 @@ class _FileConnection(_Connection):
     def _is_moved(self) -> bool:
         """SQLite would go on in a deleted file without a word, and what it acknowledged would be lost."""
         try:
-            return self._identities() != self.found
+            return identities(self.files) != self.found
         except FileNotFoundError:
             return True
-
-    def _identities(self) -> tuple[tuple[int, int], ...]:
-        return tuple([(file.st_dev, file.st_ino) for file in map(os.stat, self.files)])
 
 
 class _MemoryConnection(_Connection):
@@ -167,19 +166,6 @@ def _check_sqlite() -> None:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         oldest = ".".join(map(str, OLDEST_SQLITE))
         raise ConfigError(f"SQLite {oldest} or newer is needed; this Python has {sqlite3.sqlite_version}")
-
-
-def _check_path(settings: Settings) -> None:
-    path = Path(settings.path)
-    try:
-        if settings.create_parents:
-            path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as exc:
-        raise ConfigError(f"SQLite database {path}: a part of the path is a file, not a folder") from exc
-    if not path.parent.is_dir():
-        raise ConfigError(f"SQLite database {path}: there is no folder {path.parent}; create_parents=true creates it")
-    if path.is_dir():
-        raise ConfigError(f"SQLite database {path}: this is a folder, not a file")
 
 
 def _use_wal(connection: sqlite3.Connection, settings: Settings) -> None:

@@ -1,9 +1,9 @@
 """The open database: one connection that writes and one that reads, so that no read waits for a write's fsync."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
-from sqlite3 import Connection
 from threading import Thread
 from typing import Any, Self, cast
 
@@ -14,11 +14,11 @@ from aiohttp_lionrock.errors import StorageUnavailable
 from .connection import DRIVER_ERRORS, connect_reader, unavailable
 from .settings import Settings
 from .statements import Row
-from .transaction import Transaction
+from .transaction import Single, Transaction
 
 __all__ = ["Database"]
 
-Connector = Callable[[], Connection]
+Connector = Callable[[], sqlite3.Connection]
 
 
 class Database:
@@ -40,7 +40,7 @@ class Database:
                 await writer.close()
                 raise
         except DRIVER_ERRORS as exc:
-            raise unavailable(settings.path, exc) from exc
+            raise unavailable(settings.path, exc, maybe_done=False) from exc
         return cls(settings.path, writer, reader)
 
     async def close(self) -> None:
@@ -51,31 +51,31 @@ class Database:
             finally:
                 await self._writer.close()
         except DRIVER_ERRORS as exc:
-            raise unavailable(self._path, exc) from exc
+            raise unavailable(self._path, exc, maybe_done=False) from exc
 
     async def read(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """Runs one statement that changes nothing."""
-        return cast(list[Row], await self._run(self._reader, sql, parameters))
+        try:
+            return cast(list[Row], await self._reader.execute_fetchall(sql, parameters))
+        except DRIVER_ERRORS as exc:
+            raise unavailable(self._path, exc, maybe_done=False) from exc
 
     async def write(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
-        """Runs one statement; it is committed when this returns."""
-        return cast(list[Row], await self._run(self._writer, sql, parameters))
+        """Runs one statement in a transaction of its own."""
+        return await self.transact(Single(sql, parameters))
 
     async def transact(self, transaction: Transaction) -> list[Any]:
         """Gives the results of a transaction when it is committed."""
-        return cast(list[Any], await self._run(self._writer, Transaction.BEGIN, transaction))
+        try:
+            return cast(list[Any], await self._writer.execute_fetchall(Transaction.BEGIN, cast(Any, transaction)))
+        except DRIVER_ERRORS as exc:
+            raise unavailable(self._path, exc, maybe_done=transaction.maybe_done) from exc
 
-    def unavailable(self, cause: Exception) -> StorageUnavailable:
-        """What an error of the driver's means here."""
-        failure = unavailable(self._path, cause)
+    def refused(self, cause: sqlite3.Error) -> StorageUnavailable:
+        """What it means for one write that the database refused it, while its neighbours were committed."""
+        failure = unavailable(self._path, cause, maybe_done=True)  # a trigger may refuse and keep what was done
         failure.__cause__ = cause
         return failure
-
-    async def _run(self, connection: aiosqlite.Connection, sql: str, parameters: Any) -> Any:
-        try:
-            return await connection.execute_fetchall(sql, parameters)
-        except DRIVER_ERRORS as exc:
-            raise unavailable(self._path, exc) from exc
 
 
 async def _start(connector: Connector) -> aiosqlite.Connection:

@@ -1,4 +1,4 @@
-"""The table, its version, and the way from an older version to this one.
+"""The table and its version.
 
 The file may be shared with the application's own tables and with further tables of ours: the version of
 each table is a row in a small table of its own, and what belongs to the whole file is left alone.
@@ -9,14 +9,13 @@ time that is never later than ``expires_at``, and stays where it is while the ex
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 from aiohttp_lionrock.errors import ConfigError
 
-__all__ = ["COLUMNS", "VERSIONS_TABLE", "hash_of", "prepare"]
+__all__ = ["COLUMNS", "VERSION", "VERSIONS_TABLE", "check", "hash_of", "prepare"]
 
-VERSION = 2
+VERSION = 3
 VERSIONS_TABLE = "lionrock_schema"
 
 COLUMNS = {
@@ -25,12 +24,8 @@ COLUMNS = {
     "version": "INTEGER",
     "expires_at": "INTEGER",
     "created_at": "INTEGER",
-    "access_jti": "TEXT",
-    "refresh_jti": "TEXT",
-    "previous_jti": "TEXT",
-    "rotated_at": "INTEGER",
     "subject": "TEXT",
-    "metadata": "TEXT",
+    "packed": "TEXT",
     "due_at": "INTEGER",
 }
 
@@ -41,45 +36,22 @@ CREATE TABLE IF NOT EXISTS {VERSIONS_TABLE} (
 ) STRICT, WITHOUT ROWID
 """
 
-_CREATE_TABLE = """
+_CREATE = (
+    """
     CREATE TABLE "{table}" (
         sid_hash INTEGER PRIMARY KEY,
         sid TEXT NOT NULL,
         version INTEGER NOT NULL,
         expires_at INTEGER NOT NULL,
         created_at INTEGER NOT NULL,
-        access_jti TEXT,
-        refresh_jti TEXT,
-        previous_jti TEXT,
-        rotated_at INTEGER,
         subject TEXT,
-        metadata TEXT,
+        packed TEXT NOT NULL,
         due_at INTEGER NOT NULL
     ) STRICT
-"""
-
-_CREATE_INDEXES = (
+    """,
     'CREATE INDEX "{table}__subject" ON "{table}" (subject, created_at DESC) WHERE subject IS NOT NULL',
     'CREATE INDEX "{table}__due_at" ON "{table}" (due_at)',
 )
-
-# Statements that lift a table of the version named to the next one. A table is not renamed for that: the views and
-# triggers of an application would go on naming the old one. Where two sids share a key, one of the sessions ends.
-MIGRATIONS: Mapping[int, Sequence[str]] = {
-    1: (
-        'CREATE TEMP TABLE "{table}__1" AS SELECT * FROM "{table}"',
-        'DROP TABLE "{table}"',
-        _CREATE_TABLE,
-        """
-        INSERT OR IGNORE INTO "{table}"
-        SELECT lionrock_hash(sid), sid, version, expires_at, created_at, access_jti, refresh_jti, previous_jti,
-            rotated_at, subject, metadata, expires_at
-        FROM temp."{table}__1" ORDER BY 1
-        """,
-        *_CREATE_INDEXES,
-        'DROP TABLE temp."{table}__1"',
-    )
-}
 
 
 def hash_of(sid: str) -> int:
@@ -91,43 +63,45 @@ def hash_of(sid: str) -> int:
     return int.from_bytes(sha256(sid.encode()).digest()[:8], "big", signed=True)
 
 
+def check(connection: sqlite3.Connection, table: str) -> None:
+    """Changes nothing. Raises ConfigError where a table of this name is there and cannot be ours."""
+    with connection:
+        connection.execute("BEGIN")
+        _is_there(connection, table)
+
+
 def prepare(connection: sqlite3.Connection, table: str) -> None:
-    """Creates the table or lifts it to this version, in one transaction. Raises ConfigError where it cannot."""
-    connection.create_function("lionrock_hash", 1, hash_of, deterministic=True)
+    """Creates the table where it is missing, in one transaction. Raises ConfigError where it cannot be ours."""
     with connection:
         connection.execute("BEGIN IMMEDIATE")
+        if _is_there(connection, table):
+            return
         connection.execute(_CREATE_VERSIONS)
-        version = _version(connection, table)
-        if version is not None and version > VERSION:
-            raise ConfigError(
-                f"the SQLite table {table!r} has schema version {version}, newer than {VERSION}, the newest known here:"
-                " upgrade aiohttp-lionrock-sqlite"
-            )
-        if not _columns(connection, table):
-            _run(connection, table, [_CREATE_TABLE, *_CREATE_INDEXES])
-        elif version is None:
-            raise ConfigError(f"the SQLite table {table!r} is not one of ours: name another with table=")
-        else:
-            _lift(connection, table, version)
-        if version != VERSION:
-            connection.execute(f"INSERT OR REPLACE INTO {VERSIONS_TABLE} VALUES (?, ?)", (table, VERSION))  # noqa: S608
-        if _columns(connection, table) != COLUMNS:
-            raise ConfigError(f"the SQLite table {table!r} has other columns than ours: name another with table=")
+        for statement in _CREATE:
+            connection.execute(statement.format(table=table))
+        connection.execute(f"INSERT OR REPLACE INTO {VERSIONS_TABLE} VALUES (?, ?)", (table, VERSION))  # noqa: S608
 
 
-def _lift(connection: sqlite3.Connection, table: str, version: int) -> None:
-    for step in range(version, VERSION):
-        if step not in MIGRATIONS:
-            raise ConfigError(
-                f"the SQLite table {table!r} has schema version {version}, and no way from it to version {VERSION} is"
-                " known here: name another table with table=, or drop this one, which ends its sessions"
-            )
-        _run(connection, table, MIGRATIONS[step])
-
-
-def _run(connection: sqlite3.Connection, table: str, statements: Sequence[str]) -> None:
-    for statement in statements:
-        connection.execute(statement.format(table=table))
+def _is_there(connection: sqlite3.Connection, table: str) -> bool:
+    version = _version(connection, table)
+    columns = _columns(connection, table)
+    if version is not None and version > VERSION:
+        raise ConfigError(
+            f"the SQLite table {table!r} has schema version {version}, newer than {VERSION}, the newest known here:"
+            " upgrade aiohttp-lionrock-sqlite"
+        )
+    if not columns:
+        return False
+    if version is None:
+        raise ConfigError(f"the SQLite table {table!r} is not one of ours: name another with table=")
+    if version < VERSION:
+        raise ConfigError(
+            f"the SQLite table {table!r} has schema version {version}, older than {VERSION}, the only one used here:"
+            " name another table with table=, or drop this one, which ends its sessions"
+        )
+    if columns != COLUMNS:
+        raise ConfigError(f"the SQLite table {table!r} has other columns than ours: name another with table=")
+    return True
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> dict[str, str]:
@@ -135,6 +109,8 @@ def _columns(connection: sqlite3.Connection, table: str) -> dict[str, str]:
 
 
 def _version(connection: sqlite3.Connection, table: str) -> int | None:
+    if not _columns(connection, VERSIONS_TABLE):
+        return None
     query = f"SELECT version FROM {VERSIONS_TABLE} WHERE table_name = ?"  # noqa: S608
     row = connection.execute(query, (table,)).fetchone()
     return None if row is None else int(row[0])

@@ -1,26 +1,43 @@
 """What can be configured, from a URL or from arguments; every fault is found at once and before any I/O."""
 
-import difflib
 import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self
 from urllib.parse import unquote
 
-from aiohttp_lionrock.errors import ConfigError
+from aiohttp_lionrock.storage import MAX_NUMBER, Faults, Option, UrlOptions, flag, number, one_of, text
 
 from .schema import VERSIONS_TABLE
 
 __all__ = ["Settings"]
 
 MEMORY = ":memory:"
-LONGEST_TIMEOUT = 60
 
-_SYNCHRONOUS = ("NORMAL", "FULL", "EXTRA")
-_TABLE = re.compile(r"(?!sqlite_)[a-z_][a-z0-9_]{0,62}", re.IGNORECASE)
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_DRIVE = re.compile(r"/?[A-Za-z]:[\\/]")
+
+
+def _synchronous(written: str) -> Any:
+    if written.upper() == "OFF":
+        raise ValueError("be NORMAL, FULL or EXTRA: with OFF an acknowledged write could be lost")
+    return one_of("NORMAL", "FULL", "EXTRA")(written)
+
+
+OPTIONS = {
+    "synchronous": Option(_synchronous, "FULL"),
+    "busy_timeout": Option(number(0, 60, "seconds", above=True), 1.0),
+    "table": Option(
+        text(
+            rf"(?!(?i:sqlite_|{VERSIONS_TABLE}$))[A-Za-z_][A-Za-z0-9_]{{0,62}}",
+            "1 to 63 letters, digits and underscores, not begin with a digit or with sqlite_,"
+            f" and not be {VERSIONS_TABLE}, where the schema versions are kept",
+        ),
+        "lionrock_sessions",
+    ),
+    "create_parents": Option(flag, False),
+}
+_URL_OPTIONS = UrlOptions("SQLite", OPTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +45,21 @@ class Settings:
     """A checked configuration; ``busy_timeout`` is in seconds. Raises ConfigError with every fault."""
 
     path: str
-    synchronous: str = "FULL"
-    busy_timeout: float = 1.0
-    table: str = "lionrock_sessions"
-    create_parents: bool = False
+    synchronous: str = OPTIONS["synchronous"].default
+    busy_timeout: float = OPTIONS["busy_timeout"].default
+    table: str = OPTIONS["table"].default
+    create_parents: bool = OPTIONS["create_parents"].default
 
     def __post_init__(self) -> None:
-        if faults := [fault for fault in self._faults() if fault]:
-            raise ConfigError(faults)
+        faults = Faults()
+        _check_path(self.path, faults)
+        for field in fields(self)[1:]:
+            try:
+                value = OPTIONS[field.name].read(_written(getattr(self, field.name), field.type))
+                object.__setattr__(self, field.name, value)
+            except ValueError as exc:
+                faults.add(f"{field.name} must {exc}")
+        faults.raise_if_any()
         if not self.in_memory:
             object.__setattr__(self, "path", os.path.abspath(self.path))
 
@@ -46,113 +70,56 @@ class Settings:
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        """Reads ``sqlite:///relative.db?option=value`` and its other forms; messages never repeat the URL."""
+        """Reads ``sqlite:///relative.db?option=value`` and its other forms; messages never repeat a part of the URL."""
+        faults = Faults()
         scheme, _, rest = url.partition(":")
         address, _, query = rest.partition("?")
-        options, faults = _read_options(query)
         if scheme.lower() != "sqlite" or not address.startswith("//"):
-            faults.append("a SQLite URL starts with sqlite:///")
+            faults.add("a SQLite URL starts with sqlite:///")
         if "#" in url:
-            faults.append("a # in a SQLite URL is written %23")
+            faults.add("a # in a SQLite URL is written %23")
         path = _read_path(address[2:], faults)
-        try:
-            settings = cls(path, **options)
-        except ConfigError as exc:
-            faults.extend(exc.faults)
-        if faults:
-            raise ConfigError(faults)
-        return settings
-
-    def _faults(self) -> list[str | None]:
-        return [
-            _path_fault(self.path),
-            _synchronous_fault(self.synchronous),
-            _timeout_fault(self.busy_timeout),
-            _table_fault(self.table),
-            None if isinstance(self.create_parents, bool) else "create_parents must be true or false",
-        ]
+        _check_path(path, faults)
+        options, _ = _URL_OPTIONS.read(query, faults)
+        faults.raise_if_any()
+        return cls(path, **options)
 
 
-def _path_fault(path: object) -> str | None:
+def _written(value: object, kind: object) -> str:
+    """An argument as a URL would say it, so that both are read by one rule; "" where it is of another type."""
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:.16f}" if abs(value) < MAX_NUMBER else ""
+    return str(value) if isinstance(kind, type) and isinstance(value, kind) else ""
+
+
+def _check_path(path: object, faults: Faults) -> None:
     if not isinstance(path, str):
-        return "path must be text or a pathlib.Path"
-    if not path or "\x00" in path:
-        return "path must name a file, without a NUL character in it"
-    if path.endswith(("/", os.sep)):
-        return f"path names a folder, not a file: {path!r}"
-    return None
-
-
-def _synchronous_fault(value: object) -> str | None:
-    if value in _SYNCHRONOUS:
-        return None
-    reason = "; with OFF an acknowledged write could be lost" if value == "OFF" else ""
-    return f"synchronous must be NORMAL, FULL or EXTRA, not {value!r}{reason}"
-
-
-def _timeout_fault(value: object) -> str | None:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LONGEST_TIMEOUT:
-        return None
-    return f"busy_timeout must be a number of seconds above 0 and at most {LONGEST_TIMEOUT}, not {value!r}"
-
-
-def _table_fault(value: object) -> str | None:
-    if not isinstance(value, str) or not _TABLE.fullmatch(value):
-        return (
-            "table must be 1 to 63 letters, digits and underscores, not begin with a digit"
-            f" and not begin with sqlite_; it is {value!r}"
+        faults.add("path must be text or a pathlib.Path")
+    elif not path or "\x00" in path:
+        faults.add("path must name a file, without a NUL character in it")
+    elif path.endswith(("/", os.sep)):
+        faults.add("path names a folder, not a file: it ends with a slash")
+    elif os.name != "nt" and _DRIVE.match(path):
+        faults.add(
+            "path begins with a drive letter, and this system is not Windows: name the file as it is called here,"
+            " as in sqlite:////var/lib/app/sessions.db"
         )
-    if value.lower() == VERSIONS_TABLE:
-        return f"table must not be {VERSIONS_TABLE!r}: the schema versions are kept there"
-    return None
 
 
-def _read_path(address: str, faults: list[str]) -> str:
+def _read_path(address: str, faults: Faults) -> str:
     host, slash, path = address.partition("/")
     if host:
-        faults.append(
+        faults.add(
             "a SQLite URL has no host: write three slashes before a relative path (sqlite:///sessions.db)"
             " and four before an absolute one (sqlite:////var/lib/app/sessions.db)"
         )
     elif slash and not path:
-        faults.append("the SQLite URL names no file; for a private database in memory write sqlite://")
+        faults.add("the SQLite URL names no file; for a private database in memory write sqlite://")
     elif _STRAY_PERCENT.search(path):
-        faults.append("a percent sign in the path of a SQLite URL is written %25")
+        faults.add("a percent sign in the path of a SQLite URL is written %25")
     else:
         try:
             return unquote(path, errors="strict") or MEMORY
         except UnicodeDecodeError:
-            faults.append("the percent-encoded path of the SQLite URL is not UTF-8")
+            faults.add("the percent-encoded path of the SQLite URL is not UTF-8")
     return MEMORY
-
-
-def _read_options(query: str) -> tuple[dict[str, Any], list[str]]:
-    options: dict[str, Any] = {}
-    faults: list[str] = []
-    for part in filter(None, query.split("&")):
-        name, _, value = part.partition("=")
-        if name not in _READERS:
-            near = difflib.get_close_matches(name.lower(), _READERS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(_READERS))}"
-            faults.append(f"unknown SQLite option {name!r}; {hint}")
-        elif name in options:
-            faults.append(f"the SQLite option {name} is given more than once")
-        else:
-            options[name] = _READERS[name](unquote(value))
-    return options, faults
-
-
-def _read_number(value: str) -> float | str:
-    return float(value) if _NUMBER.fullmatch(value) else value
-
-
-def _read_flag(value: str) -> bool | str:
-    return {"true": True, "false": False}.get(value.lower(), value)
-
-
-_READERS: dict[str, Callable[[str], object]] = {
-    "synchronous": str.upper,
-    "busy_timeout": _read_number,
-    "table": str,
-    "create_parents": _read_flag,
-}

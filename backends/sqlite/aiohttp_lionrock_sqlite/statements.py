@@ -13,17 +13,17 @@ from typing import Any, NamedTuple
 from aiohttp_lionrock.errors import CorruptRecord
 from aiohttp_lionrock.storage import JtiRecord
 
-from .schema import COLUMNS, hash_of
+from .schema import COLUMNS, VERSIONS_TABLE, hash_of
 
 # ruff: noqa: S608 - settings.py lets only a plain identifier be a table; everything else is a parameter
 
-__all__ = ["Row", "Statement", "Statements", "record_of", "row_of", "to_json"]
+__all__ = ["Row", "Statement", "Statements", "judge", "record_of", "row_of", "sound", "to_json"]
 
 Row = tuple[Any, ...]
 
 RECORD = tuple(name for name in COLUMNS if name not in ("sid_hash", "due_at"))
 
-to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Statement(NamedTuple):
@@ -42,8 +42,8 @@ class Statement(NamedTuple):
 class Statements:
     """The statements for one table.
 
-    Those of ``insert``, ``replace`` and ``delete`` are tried in turn until one has changed a row. Their rows are those
-    of `row_of` (for ``delete``, the hash and the sid), then the clock's now.
+    Those of ``insert`` and ``replace`` are tried in turn until one has changed a row. Their rows are those of
+    `row_of`, then the clock's now.
     """
 
     def __init__(self, table: str) -> None:
@@ -82,18 +82,24 @@ class Statements:
             ),
             Statement.numbered(f'UPDATE "{table}" SET version = version + 1, {_assign(fields)} WHERE {expected}'),
         )
-        self.delete = (
-            Statement.numbered(f'DELETE FROM "{table}" WHERE sid_hash = ?1 AND sid = ?2 AND expires_at > ?3'),
-        )
+        self.delete = f'DELETE FROM "{table}" WHERE sid_hash = ? AND sid = ? AND expires_at > ? RETURNING {columns}'
         self.delete_subject = f'DELETE FROM "{table}" WHERE subject = ? AND sid IS NOT ? AND expires_at > ? RETURNING 1'
         self.list_subject = (
             f'SELECT {columns} FROM "{table}" WHERE subject = ? AND expires_at > ? ORDER BY created_at DESC, sid'
         )
+        self.scan = (
+            f'SELECT sid_hash, {columns} FROM "{table}"'
+            " WHERE sid_hash >= ? AND expires_at > ? ORDER BY sid_hash LIMIT ?"
+        )
         due = f'sid_hash IN (SELECT sid_hash FROM "{table}" WHERE due_at <= ? ORDER BY due_at LIMIT ?)'
         self.purge = f'DELETE FROM "{table}" WHERE {due} AND expires_at <= ?'
-        self.put_off = f'UPDATE "{table}" SET due_at = expires_at WHERE {due} AND expires_at > ?'
+        self.defer = f'UPDATE "{table}" SET due_at = expires_at WHERE {due} AND expires_at > ?'
         self.can_read = f'SELECT 1 FROM "{table}" LIMIT 1'
-        self.can_write = f"DELETE FROM \"{table}\" WHERE sid_hash = 0 AND sid = ''"
+        # What changes nothing is not written, and would go well on a disk that is full; this is written.
+        self.can_write = (
+            f"INSERT OR REPLACE INTO {VERSIONS_TABLE}"
+            f" SELECT table_name, version FROM {VERSIONS_TABLE} WHERE table_name = '{table}'"
+        )
 
 
 def _assign(values: Mapping[str, str]) -> str:
@@ -108,30 +114,28 @@ def row_of(record: JtiRecord, version: int) -> tuple[str | int | None, ...]:
         version,
         record.expires_at,
         record.created_at,
-        record.access_jti,
-        record.refresh_jti,
-        record.previous_jti,
-        record.rotated_at,
         record.subject,
-        to_json(dict(record.metadata)) if record.metadata else None,
+        record.pack(),
     )
 
 
-def record_of(row: Row) -> JtiRecord:
-    """The record in a row; raises CorruptRecord, naming the sid, where it holds none."""
-    sid, version, expires_at, created_at, access, refresh, previous, rotated_at, subject, metadata = row
+def judge(row: Row) -> JtiRecord | CorruptRecord:
+    """The record in a row, or the error to raise, naming the sid, where the row does not hold one."""
     try:
-        return JtiRecord(
-            sid, version, expires_at, created_at, access, refresh, previous, rotated_at, subject, _metadata_of(metadata)
-        )
-    except (ValueError, TypeError, RecursionError) as exc:
-        raise CorruptRecord(f"SQLite holds no whole record under the sid {sid!r}: {exc}") from exc
+        return JtiRecord.unpack(*row)
+    except ValueError as exc:
+        failure = CorruptRecord(f"SQLite holds a broken record under the sid {row[0]!r}: {exc}", maybe_done=False)
+        failure.__cause__ = exc
+        return failure
 
 
-def _metadata_of(text: str | None) -> dict[str, str]:
-    if text is None:
-        return {}
-    metadata = json.loads(text)
-    if not isinstance(metadata, dict):
-        raise ValueError("its metadata is no JSON object")
-    return metadata
+def sound(judged: JtiRecord | CorruptRecord) -> JtiRecord:
+    """The record that was found; raises the error that was found in its place."""
+    if isinstance(judged, CorruptRecord):
+        raise judged
+    return judged
+
+
+def record_of(row: Row) -> JtiRecord:
+    """The record in a row; raises CorruptRecord."""
+    return sound(judge(row))

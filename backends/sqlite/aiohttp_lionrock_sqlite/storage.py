@@ -3,11 +3,11 @@
 import asyncio
 import operator
 import os
-import time
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
-from typing import Self
+from typing import Any, ClassVar, Self
 
 from aiohttp_lionrock.errors import CorruptRecord, DuplicateRecord, LionRockError, StorageUnavailable
 from aiohttp_lionrock.storage import Clock, Coalescer, JtiRecord, JtiStorage, is_storable_text
@@ -16,17 +16,18 @@ from .connection import connect_memory, connect_writer
 from .database import Database
 from .schema import hash_of
 from .settings import Settings
-from .statements import Row, Statement, Statements, record_of, row_of, to_json
-from .transaction import PurgeStep, Writes
+from .statements import Row, Statements, judge, record_of, row_of, sound, to_json
+from .transaction import Deletes, PurgeStep, Transaction, Writes
 
 __all__ = ["SqliteStorage"]
 
+FIRST_HASH = -(2**63)
 BATCH = 500  # calls or records in one transaction, so that no other writer waits long
 
 
 @dataclass(slots=True, eq=False)
 class _Write:
-    """The parameters of one caller's write; equal to no other."""
+    """The parameters of one caller's write; equal only to itself."""
 
     row: tuple[object, ...]
 
@@ -38,6 +39,8 @@ class SqliteStorage(JtiStorage):
     share a statement or a commit. An open storage must not be taken through a fork.
     """
 
+    CONTRACT: ClassVar[int] = 1
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -46,7 +49,7 @@ class SqliteStorage(JtiStorage):
         busy_timeout: float = 1.0,
         table: str = "lionrock_sessions",
         create_parents: bool = False,
-        clock: Clock = time.time,
+        clock: Clock | None = None,
     ) -> None:
         super().__init__(clock=clock)
         self._settings = Settings(os.fspath(path), synchronous, busy_timeout, table, create_parents)
@@ -57,16 +60,13 @@ class SqliteStorage(JtiStorage):
         self._opening: asyncio.Task[Database] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._gets: Coalescer[str, JtiRecord | None] = Coalescer(self._find, default=None, limit=BATCH)
-        self._inserts = self._batched(self._sql.insert)
-        self._replaces = self._batched(self._sql.replace)
-        self._deletes = self._batched(self._sql.delete)
+        self._inserts = _batched(partial(self._settle, partial(Writes, self._sql.insert)))
+        self._replaces = _batched(partial(self._settle, partial(Writes, self._sql.replace)))
+        self._deletes = _batched(partial(self._settle, partial(Deletes, self._sql.delete)))
 
     @classmethod
     def from_url(cls, url: str) -> Self:
         return cls(**asdict(Settings.from_url(url)))
-
-    def _batched(self, statements: Sequence[Statement]) -> Coalescer[_Write, bool]:
-        return Coalescer(partial(self._settle, statements), default=False, limit=BATCH)
 
     async def open(self) -> None:
         if self._opening is None or self._opening.cancelled():
@@ -94,7 +94,9 @@ class SqliteStorage(JtiStorage):
     @property
     def _database(self) -> Database:
         if self._opening is None or not self._opening.done() or self._opening.cancelled():
-            raise StorageUnavailable("the SQLite storage is not open: call open() first, and aclose() last")
+            raise StorageUnavailable(
+                "the SQLite storage is not open: call open() first, and aclose() last", maybe_done=False
+            )
         return self._opening.result()
 
     async def insert(self, record: JtiRecord) -> None:
@@ -107,16 +109,24 @@ class SqliteStorage(JtiStorage):
     async def get_many(self, sids: Sequence[str]) -> dict[str, JtiRecord]:
         wanted = [sid for sid in dict.fromkeys(sids) if is_storable_text(sid)]
         found = await self._find(wanted)
-        return {sid: _sound(found[sid]) for sid in wanted if sid in found}
+        return {sid: sound(found[sid]) for sid in wanted if sid in found}
 
     async def replace(self, record: JtiRecord, expected_version: int) -> bool:
         expected = operator.index(expected_version)
         if not 0 <= expected < 2**53 - 1:
             return False
-        return await self._replaces(_Write(row_of(record, expected)))
+        won: bool = await self._replaces(_Write(row_of(record, expected)))
+        return won
 
-    async def delete(self, sid: str) -> bool:
-        return is_storable_text(sid) and await self._deletes(_Write((hash_of(sid), sid)))
+    async def delete(self, sid: str) -> JtiRecord | None:
+        """Removes what cannot be read as a record, too; CorruptRecord then says that it is gone."""
+        if not is_storable_text(sid):
+            return None
+        row = await self._deletes(_Write((hash_of(sid), sid)))
+        try:
+            return None if row is None else record_of(row)
+        except CorruptRecord as exc:
+            raise CorruptRecord(f"{exc}; it was removed") from exc
 
     async def delete_subject(self, subject: str, keep: str | None = None) -> int:
         if not is_storable_text(subject):
@@ -130,14 +140,22 @@ class SqliteStorage(JtiStorage):
         rows = await self._database.read(self._sql.list_subject, (subject, self.clock()))
         return [record_of(row) for row in rows]
 
-    async def purge(self, now: float, limit: int) -> int:
+    async def purge(self, limit: int) -> int:
+        now = self.clock()
         removed = 0
         while (step := min(limit - removed, BATCH)) > 0:
-            gone, put_off = await self._database.transact(PurgeStep(self._sql, now, step, BATCH))
+            gone, deferred = await self._database.transact(PurgeStep(self._sql, now, step, BATCH))
             removed += gone
-            if not gone and not put_off:
+            if not gone and not deferred:
                 break
         return removed
+
+    async def scan(self, cursor: str | None = None, limit: int = 1000) -> tuple[list[JtiRecord], str | None]:
+        limit = max(limit, 0)
+        start = FIRST_HASH if cursor is None else int(cursor)
+        rows = await self._database.read(self._sql.scan, (start, self.clock(), limit + 1))
+        beyond = str(rows[limit][0]) if len(rows) > limit else None
+        return [record_of(row[1:]) for row in rows[:limit]], beyond
 
     async def ping(self) -> None:
         await self._database.read(self._sql.can_read)
@@ -146,18 +164,22 @@ class SqliteStorage(JtiStorage):
     async def _find(self, sids: Sequence[str]) -> dict[str, JtiRecord | CorruptRecord]:
         """What the keys of these sids lead to: a record of another sid with the same key, too, under its own."""
         rows = await self._database.read(self._sql.get, (to_json([hash_of(sid) for sid in sids]), self.clock()))
-        return {row[0]: _judged(row) for row in rows}
+        return {row[0]: judge(row) for row in rows}
 
     async def _settle(
-        self, statements: Sequence[Statement], writes: Sequence[_Write]
-    ) -> dict[_Write, bool | Exception]:
+        self, transaction: Callable[[list[Row]], Transaction], writes: Sequence[_Write]
+    ) -> dict[_Write, Any]:
         """Runs the writes of one kind and moment, one after the other, in one transaction."""
         now = self.clock()
-        verdicts = await self._database.transact(Writes(statements, [(*write.row, now) for write in writes]))
+        verdicts = await self._database.transact(transaction([(*write.row, now) for write in writes]))
         return {
-            write: verdict if isinstance(verdict, bool) else self._database.unavailable(verdict)
+            write: self._database.refused(verdict) if isinstance(verdict, sqlite3.Error) else verdict
             for write, verdict in zip(writes, verdicts, strict=True)
         }
+
+
+def _batched(settle: Callable[[Sequence[_Write]], Awaitable[dict[_Write, Any]]]) -> Coalescer[_Write, Any]:
+    return Coalescer(settle, default=None, limit=BATCH)
 
 
 async def _close(opening: asyncio.Task[Database]) -> None:
@@ -166,16 +188,3 @@ async def _close(opening: asyncio.Task[Database]) -> None:
     except LionRockError:  # open() has raised it
         return
     await database.close()
-
-
-def _judged(row: Row) -> JtiRecord | CorruptRecord:
-    try:
-        return record_of(row)
-    except CorruptRecord as exc:
-        return exc
-
-
-def _sound(record: JtiRecord | CorruptRecord) -> JtiRecord:
-    if isinstance(record, CorruptRecord):
-        raise record
-    return record

@@ -5,21 +5,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
 
-from .statements import Statement, Statements
+from .statements import Row, Statement, Statements
 
-__all__ = ["PurgeStep", "Transaction", "Writes"]
-
-Verdict = bool | sqlite3.Error
+__all__ = ["Deletes", "PurgeStep", "Single", "Transaction", "Writes"]
 
 
 class Transaction(ABC):
-    """Runs in a transaction that has begun, and ends it; ``fetchall`` gives the results once all is committed."""
+    """Runs in a transaction that has begun, and ends it; ``fetchall`` gives the results once all is committed.
+
+    ``maybe_done`` tells after a failure whether the commit had been asked for: before that, nothing has changed.
+    """
 
     BEGIN = "BEGIN IMMEDIATE"
+    maybe_done = False
 
     def run(self, connection: sqlite3.Connection) -> Self:
         try:
             self._results = self._work(connection.cursor())
+            self.maybe_done = True
             connection.commit()
         except BaseException:
             connection.rollback()
@@ -33,36 +36,71 @@ class Transaction(ABC):
     def _work(self, cursor: sqlite3.Cursor) -> list[Any]: ...
 
 
-class Writes(Transaction):
-    """Writes of one moment, each with its own verdict: whether one of the statements changed a row.
+class Single(Transaction):
+    """One statement; its results are the rows that it returns."""
 
-    For every row of parameters the statements are tried in turn. An error that a row met alone, and that its neighbours
-    did not, is a verdict too.
+    def __init__(self, sql: str, parameters: Sequence[object]) -> None:
+        self._sql = sql
+        self._parameters = parameters
+
+    def _work(self, cursor: sqlite3.Cursor) -> list[Row]:
+        return cursor.execute(self._sql, self._parameters).fetchall()
+
+
+class _Batch(Transaction):
+    """Writes of one moment, one for each row of parameters, each with its own verdict.
+
+    An error that a row met alone, and that its neighbours did not, is a verdict too.
     """
 
-    def __init__(self, statements: Sequence[Statement], rows: Sequence[Sequence[object]]) -> None:
-        self._statements = statements
+    def __init__(self, rows: Sequence[Sequence[object]]) -> None:
         self._rows = rows
 
-    def _work(self, cursor: sqlite3.Cursor) -> list[Verdict]:
-        return [self._judge(cursor, row) for row in self._rows]
+    def _work(self, cursor: sqlite3.Cursor) -> list[Any]:
+        verdicts: list[Any] = []
+        for row in self._rows:
+            try:
+                verdicts.append(self._write(cursor, row))
+            except sqlite3.IntegrityError as exc:
+                if not cursor.connection.in_transaction:  # a trigger can take back all that was done before
+                    raise
+                verdicts.append(exc)
+        return verdicts
 
-    def _judge(self, cursor: sqlite3.Cursor, row: Sequence[object]) -> Verdict:
-        try:
-            for sql, parameters in self._statements:
-                if cursor.execute(sql, parameters(row)).rowcount == 1:
-                    return True
-        except sqlite3.IntegrityError as exc:
-            if not cursor.connection.in_transaction:  # a trigger can take back all that was done before
-                raise
-            return exc
+    @abstractmethod
+    def _write(self, cursor: sqlite3.Cursor, row: Sequence[object]) -> Any: ...
+
+
+class Writes(_Batch):
+    """For every row the statements are tried in turn; the verdict is whether one of them changed something."""
+
+    def __init__(self, statements: Sequence[Statement], rows: Sequence[Sequence[object]]) -> None:
+        super().__init__(rows)
+        self._statements = statements
+
+    def _write(self, cursor: sqlite3.Cursor, row: Sequence[object]) -> bool:
+        for sql, parameters in self._statements:  # noqa: SIM110 - any() and its generator cost more
+            if cursor.execute(sql, parameters(row)).rowcount == 1:
+                return True
         return False
 
 
-class PurgeStep(Transaction):
-    """Removes the expired among the first ``limit`` records that are due; then puts off those that live on.
+class Deletes(_Batch):
+    """The verdict is the row that was removed, or None."""
 
-    Its results: how many it removed, and how many it put off, which are at most ``batch``. Where both are 0, nothing
+    def __init__(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        super().__init__(rows)
+        self._sql = sql
+
+    def _write(self, cursor: sqlite3.Cursor, row: Sequence[object]) -> Row | None:
+        removed: list[Row] = cursor.execute(self._sql, row).fetchall()
+        return removed[0] if removed else None
+
+
+class PurgeStep(Transaction):
+    """Removes the expired among the first ``limit`` records that are due; then defers those that live on.
+
+    Its results: how many it removed, and how many it deferred, which are at most ``batch``. Where both are 0, nothing
     is due any more.
     """
 
@@ -76,4 +114,4 @@ class PurgeStep(Transaction):
         removed = cursor.execute(self._sql.purge, (self._now, self._limit, self._now)).rowcount
         if removed == self._limit:
             return [removed, 0]
-        return [removed, cursor.execute(self._sql.put_off, (self._now, self._batch, self._now)).rowcount]
+        return [removed, cursor.execute(self._sql.defer, (self._now, self._batch, self._now)).rowcount]

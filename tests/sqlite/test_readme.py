@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp_lionrock_sqlite.settings import Settings
 
-PAGE = (Path(__file__).parents[1] / "backends" / "sqlite" / "README.md").read_text()
+PAGE = (Path(__file__).parents[2] / "backends" / "sqlite" / "README.md").read_text()
 
 
 async def test_the_code_on_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

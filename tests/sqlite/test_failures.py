@@ -42,15 +42,17 @@ def calls(storage: SqliteStorage) -> list[Awaitable[Any]]:
         storage.delete("sid"),
         storage.delete_subject("u"),
         storage.list_subject("u"),
-        storage.purge(0, 10),
+        storage.scan(),
+        storage.purge(10),
         storage.ping(),
     ]
 
 
 async def assert_all_unavailable(storage: SqliteStorage, reason: str) -> None:
     for call in calls(storage):
-        with pytest.raises(StorageUnavailable, match=reason):
+        with pytest.raises(StorageUnavailable, match=reason) as caught:
             await call
+        assert not caught.value.maybe_done
 
 
 @contextmanager
@@ -91,6 +93,11 @@ async def test_a_locked_file_is_unavailable_within_busy_timeout_and_recovers(
             await storage.replace(record(), 1)
         assert 0.15 < time.monotonic() - started < 2
         assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
+        assert not caught.value.maybe_done
+        for write in (storage.insert(record("new")), storage.delete("sid"), storage.delete_subject("u")):
+            with pytest.raises(StorageUnavailable, match="locked") as caught:
+                await write
+            assert not caught.value.maybe_done
         with pytest.raises(StorageUnavailable):
             await storage.ping()
     assert await storage.replace(record(), 1)
@@ -185,6 +192,7 @@ async def test_a_full_disk_is_unavailable_stores_nothing_of_the_call_and_recover
     outcomes = await asyncio.gather(*(storage.insert(one) for one in large), return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {StorageUnavailable}
     assert "is full" in str(outcomes[0])
+    assert not outcomes[0].maybe_done  # it was found out before the commit
     assert await storage.get_many([one.sid for one in large]) == {}
     assert await storage.get("sid") == record(subject="u")
     await storage._database.write(f"PRAGMA max_page_count = {pages + 100}")
@@ -230,14 +238,16 @@ async def test_a_file_that_is_replaced_is_unavailable_and_not_harmed(tmp_path: P
         "expires_at = 9007199254740992",
         "version = -1",
         "created_at = -1",
-        "rotated_at = -5",
         "subject = 'x' || char(0)",
-        "access_jti = CAST(x'ff' AS TEXT)",
-        "metadata = 'text'",
-        "metadata = '[]'",
-        "metadata = '{\"a\":1}'",
-        "metadata = CAST(x'7b22ff227d' AS TEXT)",
-        "metadata = replace(hex(zeroblob(50000)), '00', '[')",
+        "subject = CAST(x'ff' AS TEXT)",
+        "packed = ''",
+        "packed = 'text'",
+        "packed = '{}'",
+        "packed = '[1]'",
+        "packed = '[null,null,null,-5]'",
+        "packed = '[null,null,null,null,null,{\"a\":1}]'",
+        "packed = CAST(x'5b22ff225d' AS TEXT)",
+        "packed = replace(hex(zeroblob(50000)), '00', '[')",
     ],
 )
 async def test_a_corrupt_row_is_named_and_fails_no_neighbour(storage: SqliteStorage, path: Path, damage: str) -> None:
@@ -250,7 +260,10 @@ async def test_a_corrupt_row_is_named_and_fails_no_neighbour(storage: SqliteStor
     assert "'1'" in str(one)
     with pytest.raises(CorruptRecord, match="'1'"):
         await storage.get_many(["0", "1"])
-    assert await storage.delete("1")
+    with pytest.raises(CorruptRecord, match=r"'1'.*it was removed"):
+        await storage.delete("1")
+    assert await storage.get("1") is None
+    assert await storage.delete("1") is None
 
 
 async def test_a_corrupt_row_is_named_by_a_listing_and_can_be_ended(storage: SqliteStorage, path: Path) -> None:

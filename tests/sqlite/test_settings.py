@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp_lionrock_sqlite import SqliteStorage
+from aiohttp_lionrock_sqlite.settings import OPTIONS, Settings
 
 from aiohttp_lionrock.errors import ConfigError
 from aiohttp_lionrock.storage import JtiRecord
@@ -103,13 +104,17 @@ async def test_synchronous_is_full_and_the_journal_wal_unless_set(tmp_path: Path
         ("sqlite:///100%.db", "%25"),
         ("sqlite:///%ff.db", "not UTF-8"),
         ("sqlite:///x%00.db", "NUL"),
+        ("sqlite:///C:\\data\\x.db", "this system is not Windows"),
+        ("sqlite:///c:/data/x.db", "sqlite:////var/lib/app/sessions.db"),
+        ("sqlite:////C:/data/x.db", "this system is not Windows"),
+        ("sqlite:///C%3A%5Cdata%5Cx.db", "this system is not Windows"),
         ("sqlite:///x.db?synchronos=FULL", "did you mean synchronous?"),
-        ("sqlite:///x.db?Table=t", "did you mean table?"),
+        ("sqlite:///x.db?tabel=t", "did you mean table?"),
         ("sqlite:///x.db?zzz=1", "known are busy_timeout, create_parents, synchronous, table"),
-        ("sqlite:///x.db?table=a&table=a", "table is given more than once"),
+        ("sqlite:///x.db?table=a&table=a", "table is given twice"),
         ("sqlite:///x.db?synchronous=OFF", "acknowledged write could be lost"),
         ("sqlite:///x.db?synchronous=", "NORMAL, FULL or EXTRA"),
-        ("sqlite:///x.db?synchronous", "NORMAL, FULL or EXTRA"),
+        ("sqlite:///x.db?synchronous", "=value"),
         ("sqlite:///x.db?synchronous=2", "NORMAL, FULL or EXTRA"),
         *(
             (f"sqlite:///x.db?busy_timeout={bad}", "busy_timeout must be")
@@ -128,18 +133,48 @@ def test_a_faulty_url_is_refused_with_a_hint(url: str, hint: str) -> None:
     assert "hunter2" not in faults
 
 
-def test_every_fault_of_a_url_is_told_at_once_and_no_unknown_value() -> None:
+def test_every_fault_of_a_url_is_told_at_once() -> None:
     faults = faults_of("sqlite://host/x.db?synchronous=OFF&busy_timeout=no&table=1&create_parents=2&password=hunter2")
     for name in ("three slashes", "synchronous", "busy_timeout", "table", "create_parents", "password"):
         assert name in faults
     assert len(faults.splitlines()) == 6
-    assert "hunter2" not in faults
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://hunter2@host/x.db",
+        "sqlite:///hunter2/",
+        "sqlite:///C:\\hunter2",
+        "sqlite:///hunter2%ff",
+        "sqlite:///hunter2%",
+        "sqlite:///hunter2%00",
+        "sqlite:///x.db#hunter2",
+        "sqlite:///x.db?hunter2",
+        *(f"sqlite:///x.db?{name}=hunter2%20" for name in (*OPTIONS, "password")),
+    ],
+)
+def test_no_value_of_a_url_is_shown(url: str) -> None:
+    assert "hunter2" not in faults_of(url)
+
+
+@pytest.mark.parametrize("value", [0, -1, 60.001, 10**400, float("inf"), float("nan"), "1", True, None])
+def test_a_busy_timeout_is_above_0_and_at_most_60_seconds(value: Any) -> None:
+    with pytest.raises(ConfigError, match=r"busy_timeout must be a number of seconds above 0 and at most 60$"):
+        SqliteStorage("x.db", busy_timeout=value)
+
+
+@pytest.mark.parametrize("value", [60, 0.2, 1e-5])
+def test_a_busy_timeout_is_kept_as_given(value: float) -> None:
+    assert Settings("x.db", busy_timeout=value).busy_timeout == value
 
 
 @pytest.mark.parametrize(
     "options",
     [
         {"synchronous": "off"},
+        {"synchronous": "hunter2"},
+        {"synchronous": 2},
         {"synchronous": None},
         {"busy_timeout": True},
         {"busy_timeout": "1"},
@@ -151,11 +186,19 @@ def test_every_fault_of_a_url_is_told_at_once_and_no_unknown_value() -> None:
 )
 def test_a_faulty_argument_is_refused_by_its_name(options: dict[str, Any]) -> None:
     (name,) = options
-    with pytest.raises(ConfigError, match=name):
+    with pytest.raises(ConfigError, match=f"^{name} must ") as caught:
         SqliteStorage("x.db", **options)
+    assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("path", ["", "folder/", "x\x00.db", b"x.db"])
+def test_arguments_are_read_as_a_url_is() -> None:
+    assert Settings("x.db", synchronous="normal") == Settings.from_url("sqlite:///x.db?synchronous=normal")
+    faults = "synchronous must.*busy_timeout must.*table must.*create_parents must"
+    with pytest.raises(ConfigError, match=faults):
+        Settings("x.db", "no", -1, "", None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", ["", "folder/", "x\x00.db", b"x.db", "C:\\data\\x.db", "d:/x.db"])
 def test_a_faulty_path_argument_is_refused(path: Any) -> None:
     with pytest.raises(ConfigError, match="path"):
         SqliteStorage(path)

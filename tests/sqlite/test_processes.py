@@ -107,7 +107,7 @@ async def revoke(path: Path) -> None:
     """Ends one session and then every session of a subject."""
     async with SqliteStorage(path) as storage:
         ready()
-        print(await storage.delete("sid"), await storage.delete_subject("u"), flush=True)
+        print(await storage.delete("sid") == record(), await storage.delete_subject("u"), flush=True)
         sys.stdin.readline()
 
 

@@ -3,6 +3,7 @@
 May not know cookies, tokens, requests or the settings of a session.
 """
 
+from ..faults import Faults
 from ..jsontext import is_storable_text
 from .coalescer import Coalescer
 from .contract import MAX_METADATA_BYTES, MAX_NUMBER, MAX_TEXT, Clock, JtiRecord, JtiStorage
@@ -14,6 +15,7 @@ __all__ = [
     "MAX_TEXT",
     "Clock",
     "Coalescer",
+    "Faults",
     "JtiRecord",
     "JtiStorage",
     "Option",

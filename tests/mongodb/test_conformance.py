@@ -1,52 +1,89 @@
 """The MongoDB backend keeps the storage contract: over Motor and PyMongo, standalone and on a replica set."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import pymongo
 import pytest
 from aiohttp_lionrock_mongodb import MongoStorage
-from support.mongod import database_url
+from support.mongod import database_url, direct_url
+from support.mongod_proxy import Wire
 
 from aiohttp_lionrock.storage import Clock, JtiStorage
 from aiohttp_lionrock.testing import SharedStorageConformance
 
 
-class _Motor:
-    async def make_sibling(self: Any, clock: Clock) -> JtiStorage:
-        storage = MongoStorage.from_url(database_url(self.url, self.database))
-        storage.clock = clock
-        return storage
+class _MongoDB:
+    """The storage is at the end of a wire that can be cut; its sibling goes by the server's own URL."""
 
+    bad_urls: ClassVar = [
+        ("mongodb://h", "names no database"),
+        ("mongodb://ann:pa/ss@h/shop", "percent-encoded"),
+        ("mongodb://h/shop?colection=visits", "did you mean collection?"),
+        ("mongodb://h/shop?timeuot=1", "did you mean timeout?"),
+        ("mongodb://h/shop?timeout=0", "timeout must be a number of seconds above 0"),
+        ("mongodb://h/shop?collection=a$b", "collection must be a name"),
+        ("mongodb://h/shop?timeout=1&timeout=2", "timeout is given twice"),
+        ("mongodb://h/shop?tls=yes", "tls must be true or false"),
+        ("mongodb://h/shop?w=1", "acknowledged by a majority"),
+        ("mongodb+srv://h:27017/shop", "without a port"),
+    ]
 
-class _PyMongo:
-    async def make_sibling(self: Any, clock: Clock) -> JtiStorage:
-        client: pymongo.AsyncMongoClient[dict[str, Any]] = pymongo.AsyncMongoClient(self.url)
-        self.addAsyncCleanup(client.close)
-        return MongoStorage(client[self.database], clock=clock)
-
-
-class _Fresh:
     async def make_storage(self: Any, clock: Clock) -> JtiStorage:
         asyncio.get_running_loop().set_debug(False)  # unittest's debug mode takes as long again
         self.database = f"conformance_{uuid4().hex}"
         self.addCleanup(self.drop)
-        storage: JtiStorage = await self.make_sibling(clock)
+        with pymongo.MongoClient(self.url) as client:
+            client.admin.command("ping")  # the driver knows the primary then
+            self.wire = Wire(*client.address)
+        await self.wire.mend()
+        self.addAsyncCleanup(self.wire.cut)
+        wired = direct_url(database_url(self.url, self.database), f"127.0.0.1:{self.wire.port}")
+        storage: JtiStorage = await self.storage_at(wired, clock)
         return storage
+
+    async def make_sibling(self: Any, clock: Clock) -> JtiStorage:
+        storage: JtiStorage = await self.storage_at(database_url(self.url, self.database), clock)
+        return storage
+
+    async def break_storage(self: Any) -> Callable[[], Awaitable[None]]:
+        await self.wire.cut()
+        mend: Callable[[], Awaitable[None]] = self.wire.mend
+        return mend
+
+    async def corrupt(self: Any, sid: str) -> None:
+        with pymongo.MongoClient(self.url) as client:
+            sessions = client[self.database].lionrock_sessions
+            assert sessions.update_one({"_id": sid}, {"$set": {"packed": "{}"}}).matched_count == 1
 
     def drop(self: Any) -> None:
         with pymongo.MongoClient(self.url) as client:
             client.drop_database(self.database)
 
 
-class _Standalone(_Fresh):
+class _Motor(_MongoDB):
+    async def storage_at(self, url: str, clock: Clock) -> JtiStorage:
+        storage = MongoStorage.from_url(url)
+        storage.clock = clock
+        return storage
+
+
+class _PyMongo(_MongoDB):
+    async def storage_at(self: Any, url: str, clock: Clock) -> JtiStorage:
+        client: pymongo.AsyncMongoClient[dict[str, Any]] = pymongo.AsyncMongoClient(url)
+        self.addAsyncCleanup(client.close)
+        return MongoStorage(client.get_default_database(), clock=clock)
+
+
+class _Standalone:
     @pytest.fixture(autouse=True)
     def _server(self, standalone_url: str) -> None:
         self.url = standalone_url
 
 
-class _ReplicaSet(_Fresh):
+class _ReplicaSet:
     @pytest.fixture(autouse=True)
     def _server(self, replica_set_url: str) -> None:
         self.url = replica_set_url

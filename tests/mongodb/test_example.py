@@ -17,7 +17,7 @@ from aiohttp import ClientConnectionError, ClientSession, CookieJar
 
 from aiohttp_lionrock import JtiRecord, open_storage
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BACKEND = ROOT / "backends" / "mongodb"
 SECRET = "a secret that both machines have, for tests"
 

@@ -14,8 +14,6 @@ from .reasons import Place, was_never_sent
 
 __all__ = ["Calls", "settle"]
 
-# The driver is to say in time why it failed, and it looks for a server up to half a second longer than it is told to.
-DRIVER_SHARE = 0.7
 PAUSE = 0.05
 
 T = TypeVar("T")
@@ -42,7 +40,7 @@ class Calls:
     async def _within(self, seconds: float, work: Awaitable[T], *, changes: bool) -> T:
         try:
             async with asyncio.timeout(seconds):
-                with pymongo.timeout(seconds * DRIVER_SHARE):
+                with pymongo.timeout(_share(seconds)):
                     return await work
         except TimeoutError as exc:
             raise StorageUnavailable(self._place.silence(seconds), maybe_done=changes) from exc
@@ -79,6 +77,11 @@ async def settle(attempt: Callable[[], Awaitable[bool]], look: Callable[[], Awai
         if verdict is not None:
             return verdict
         await asyncio.sleep(PAUSE)
+
+
+def _share(seconds: float) -> float:
+    """What the driver gets of a deadline: it is to say in time why it failed, and looks for a server 0.5 s too long."""
+    return max(seconds * 0.5, min(seconds * 0.7, seconds - 0.55))
 
 
 def _leaves_doubt(exc: PyMongoError) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pymongo.errors import ConfigurationError, OperationFailure, ServerSelectionTimeoutError
+from pymongo.errors import ConfigurationError, ConnectionFailure, OperationFailure, ServerSelectionTimeoutError
 
 from .driver import Database, topology_of
 
@@ -13,7 +13,8 @@ __all__ = ["Place", "was_never_sent"]
 BY_HAND = "only a person can mend this: "
 WRONG_LOGIN = f"the user name, the password or authSource is wrong; {BY_HAND}correct them, or create the user"
 WRONG_SET = f"no server belongs to the replica set that replicaSet names; {BY_HAND}correct the name"
-NOT_INITIATED = f"the replica set is not initiated, or the server was removed from it; {BY_HAND}call rs.initiate()"
+NOT_INITIATED = f"the replica set is not initiated; unless its servers are only just starting, {BY_HAND}rs.initiate()"
+NOT_IN_DNS = f"the DNS names no servers for this host; {BY_HAND}correct it, unless the DNS is at fault"
 NO_ROLE = f'the user lacks a role, or none is given; {BY_HAND}grant it "readWrite" on the database '
 
 UNAUTHORIZED = (13, 8000)
@@ -29,11 +30,17 @@ class Place:
 
     def silence(self, seconds: float) -> str:
         """What a deadline that passed is called."""
-        return f"MongoDB at {self.hosts} did not answer within {seconds:g} s"
+        reason = "" if topology_of(self.database).has_writable_server() else f": {self._no_server()}"
+        return f"MongoDB at {self.hosts} did not answer within {seconds:g} s{reason}"
 
     def failure(self, exc: Exception) -> str:
         """What an error of the driver is called; its own text may hold anything, and stays in the cause."""
         return f"MongoDB at {self.hosts} did not serve: {self._reason(exc)}"
+
+    def no_primary(self, hello: Mapping[str, Any]) -> str:
+        """What a server is called that takes no writes, by what it says of itself."""
+        reason = NOT_INITIATED if hello.get("isreplicaset") else "it is not the primary"
+        return f"MongoDB at {self.hosts} takes no writes: {reason}"
 
     def _reason(self, exc: Exception) -> str:
         code = exc.code if isinstance(exc, OperationFailure) else None
@@ -41,20 +48,23 @@ class Place:
             return WRONG_LOGIN
         if code in UNAUTHORIZED:
             return NO_ROLE + self.database.name
-        if isinstance(exc, ServerSelectionTimeoutError):
+        if isinstance(exc, ConnectionFailure) and not topology_of(self.database).has_writable_server():
             return self._no_server()
+        if isinstance(exc, ConfigurationError):
+            return NOT_IN_DNS
         details = getattr(exc, "details", None)
         name = details.get("codeName") if isinstance(details, Mapping) else None
         return f"{type(exc).__name__} ({name})" if name else type(exc).__name__
 
     def _no_server(self) -> str:
-        """Why no server could be chosen, by what the driver knows of each of them."""
+        """Why no server can be written to, by what the driver knows of each of them."""
         servers = topology_of(self.database).server_descriptions().values()
         if not servers or any(isinstance(server.error, ConfigurationError) for server in servers):
             return WRONG_SET
-        if any(server.server_type_name == "RSGhost" for server in servers):
+        if {server.server_type_name for server in servers if server.error is None} == {"RSGhost"}:
             return NOT_INITIATED
-        faults = [f"{_address(server)}: {_fault(server.error)}" for server in servers if server.error is not None]
+        # These errors come from watching the servers, before anybody logs in: there is no password in them.
+        faults = [str(server.error).partition(" (configured")[0] for server in servers if server.error is not None]
         return f"there is no primary ({', '.join(faults) or 'none is elected'})"
 
 
@@ -66,14 +76,3 @@ def was_never_sent(exc: Exception) -> bool:
     if isinstance(exc, OperationFailure):
         return exc.code in (*UNAUTHORIZED, *UNAUTHENTICATED)
     return isinstance(exc, ServerSelectionTimeoutError)
-
-
-def _address(server: Any) -> str:
-    host, port = server.address
-    return host if port is None else f"{host}:{port}"
-
-
-def _fault(error: Exception) -> str:
-    """The system's word for what happened, without the driver's text."""
-    cause = error.__cause__
-    return (isinstance(cause, OSError) and cause.strerror) or type(cause or error).__name__

@@ -12,8 +12,9 @@ from aiohttp_lionrock.storage import JtiRecord
 
 from .calls import Calls, settle
 from .documents import Document, expired, expired_by_date, live, this_write, to_document, to_record
-from .driver import Database, Reign, collection_of, reign_of
+from .driver import Reign, collection_of, reign_of
 from .indexes import prepare_indexes
+from .reasons import Place
 
 __all__ = ["Sessions"]
 
@@ -25,21 +26,22 @@ NOWHERE = {"_id": "", "version": -1}  # what no document is
 class Sessions:
     """One collection of sessions. Its calls raise the driver's errors: `Calls` runs them under a deadline."""
 
-    def __init__(self, database: Database, name: str, *, is_replicated: bool) -> None:
-        self._database = database
+    def __init__(self, place: Place, name: str, *, is_replicated: bool) -> None:
+        self._place = place
+        self._database = database = place.database
         self._one_by_one = is_replicated and database.read_concern.level == "linearizable"
         self._collection = collection_of(database, name, "linearizable" if self._one_by_one else "majority")
         self._firm = collection_of(database, name, "linearizable" if is_replicated else "majority")
         self._settled: Reign | None = None
 
     @classmethod
-    async def open(cls, database: Database, name: str, calls: Calls) -> "Sessions":
+    async def open(cls, place: Place, name: str, calls: Calls) -> "Sessions":
         """Asks the server what it is, prepares the indexes and makes sure that sessions can be read and written."""
-        hello = await calls.read(_hello(database))
+        hello = await calls.read(_hello(place))
         is_replicated = "setName" in hello or hello.get("msg") == "isdbgrid"
-        if database.read_concern.level == "linearizable" and not is_replicated:
+        if place.database.read_concern.level == "linearizable" and not is_replicated:
             raise ConfigError("readConcernLevel=linearizable needs a replica set; this MongoDB server is in none")
-        sessions = cls(database, name, is_replicated=is_replicated)
+        sessions = cls(place, name, is_replicated=is_replicated)
         await calls.read(prepare_indexes(sessions._collection), seconds=INDEX_SECONDS)
         await calls.read(sessions.ping())
         if not sessions._one_by_one:
@@ -152,7 +154,7 @@ class Sessions:
 
     async def ping(self) -> None:
         """Raises where there is no primary, where none has a majority behind it, and where it refuses writes."""
-        await _hello(self._database)
+        await _hello(self._place)
         await self._collection.delete_one(NOWHERE)
         await self._firm_documents(NOWHERE)
 
@@ -184,10 +186,10 @@ class Sessions:
         return found[0] if found else None
 
 
-async def _hello(database: Database) -> Document:
-    hello = await database.command("hello")
+async def _hello(place: Place) -> Document:
+    hello = await place.database.command("hello")
     if not hello.get("isWritablePrimary"):
-        raise StorageUnavailable("the MongoDB server takes no writes: it is not the primary", maybe_done=False)
+        raise StorageUnavailable(place.no_primary(hello), maybe_done=False)
     return hello
 
 

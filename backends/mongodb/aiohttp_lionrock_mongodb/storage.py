@@ -188,9 +188,10 @@ class MongoStorage(JtiStorage):
 
         client, database = self._client_and_database()
         hosts = self._database.hosts if isinstance(self._database, Target) else hosts_of(database)
-        calls = Calls(Place(database, hosts), self.timeout)
+        place = Place(database, hosts)
+        calls = Calls(place, self.timeout)
         try:
-            sessions = await Sessions.open(database, self._collection, calls)
+            sessions = await Sessions.open(place, self._collection, calls)
         except BaseException as exc:
             await _close(client)
             if client is None and isinstance(exc, RuntimeError):  # each driver's word for an event loop not its own

@@ -38,6 +38,13 @@ PROMISES: dict[str, tuple[tuple[str, ...], str]] = {
     "readconcernlevel": (("majority", "linearizable"), "reads must not see what can be rolled back"),
 }
 WAITS = ("serverSelectionTimeoutMS", "connectTimeoutMS", "socketTimeoutMS")
+# The driver's table has its options in lower case alone; these are as people write them.
+WELL_KNOWN = (
+    *("appName", "authMechanism", "authSource", "compressors", "directConnection", "heartbeatFrequencyMS"),
+    *("journal", "localThresholdMS", "maxIdleTimeMS", "maxPoolSize", "minPoolSize", "readConcernLevel"),
+    *("readPreference", "replicaSet", "retryReads", "retryWrites", "tlsAllowInvalidCertificates", "tlsCAFile"),
+    *("tlsCertificateKeyFile", "waitQueueTimeoutMS", "wTimeoutMS", *WAITS),
+)
 SRV_ONLY = ("srvservicename", "srvmaxhosts", "srvallowedhostssuffix")
 
 OPTIONS = UrlOptions(
@@ -85,7 +92,7 @@ def _check_pairs(pairs: Pairs, faults: Faults) -> None:
         seen.add(key)
         allowed, promise = PROMISES.get(key, ((value.lower(),), ""))
         if key not in common.URI_OPTIONS_VALIDATOR_MAP and key not in PROMISES:
-            faults.add(OPTIONS.unknown(name, also=common.URI_OPTIONS_VALIDATOR_MAP))
+            faults.add(OPTIONS.unknown(name, also=(*common.URI_OPTIONS_VALIDATOR_MAP, *WELL_KNOWN)))
         elif value.lower() not in allowed:
             faults.add(f"the MongoDB option {name} contradicts the storage: {promise}; leave it out")
         elif not _driver_takes(name, value):

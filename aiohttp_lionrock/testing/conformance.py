@@ -60,6 +60,7 @@ class _Case(unittest.IsolatedAsyncioTestCase):
     """What the topics below share: a fake clock, an open storage on an empty database, and records to put in."""
 
     __test__ = False
+    password = "Pa55word0fTheSuite"  # noqa: S105
     clock: FakeClock
     storage: JtiStorage
 

@@ -14,17 +14,23 @@ from support.mongod_proxy import Wire
 from aiohttp_lionrock.storage import Clock, JtiStorage
 from aiohttp_lionrock.testing import SharedStorageConformance
 
+PASSWORD = SharedStorageConformance.password
+
 
 class _MongoDB:
     """The storage is at the end of a wire that can be cut; its sibling goes by the server's own URL."""
 
+    good_url = f"mongodb://ann:{PASSWORD}@db1,db2:27018/shop?replicaSet=rs0&appName=@shop@&timeout=1.5"
     bad_urls: ClassVar = [
-        ("mongodb://h", "names no database"),
-        ("mongodb://ann:pa/ss@h/shop", "percent-encoded"),
+        (f"mongodb://ann:{PASSWORD}@h", "names no database"),
+        (f"mongodb://ann:pa/{PASSWORD}@h/shop", "percent-encoded"),
+        (f"mongodb://ann:pa?{PASSWORD}=@h/shop", "percent-encoded"),
+        (f"mongodb://ann:pa@{PASSWORD}@h/shop", "percent-encoded"),
+        (f"mongodb://ann:{PASSWORD}@h/shop?collection={PASSWORD}$", "collection must be a name"),
+        (f"mongodb://ann:{PASSWORD}@h/shop?authMechanism={PASSWORD}", "authMechanism has a value that the driver"),
         ("mongodb://h/shop?colection=visits", "did you mean collection?"),
         ("mongodb://h/shop?timeuot=1", "did you mean timeout?"),
         ("mongodb://h/shop?timeout=0", "timeout must be a number of seconds above 0"),
-        ("mongodb://h/shop?collection=a$b", "collection must be a name"),
         ("mongodb://h/shop?timeout=1&timeout=2", "timeout is given twice"),
         ("mongodb://h/shop?tls=yes", "tls must be true or false"),
         ("mongodb://h/shop?w=1", "acknowledged by a majority"),

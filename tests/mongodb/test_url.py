@@ -134,7 +134,7 @@ def test_options_that_break_nothing_are_the_drivers(option: str) -> None:
         ("maxPoolSize=many", "the MongoDB option maxPoolSize has a value that the driver does not take"),
         ("readConcernLevel=local", "the MongoDB option readConcernLevel contradicts the storage: reads must not see"),
         ("w=majority&W=majority", "the MongoDB option W is given twice"),
-        ("timeout=1&Timeout=2", "the MongoDB option Timeout is given twice"),
+        ("timeout=1&timeout=2", "the MongoDB option timeout is given twice"),
         ("appName=a;w=1", "the MongoDB option appName has a value that the driver does not take"),
         ("tls", "the options of a MongoDB URL are name=value, joined by &"),
     ],

@@ -44,8 +44,8 @@ class _Open:
 class MongoStorage(JtiStorage):
     """Keeps sessions in one MongoDB collection.
 
-    Takes a ready database of Motor or of PyMongo's `AsyncMongoClient`, whose client stays the caller's to close.
-    `from_url` makes a Motor client of its own. No call takes longer than ``timeout`` seconds; for `purge`, no thousand.
+    Takes a ready database of Motor or of PyMongo's `AsyncMongoClient`; the caller closes its client. `from_url` makes
+    a Motor client of its own. No call takes longer than ``timeout`` seconds, and `purge` no longer for 1,000 records.
     """
 
     CONTRACT = 1

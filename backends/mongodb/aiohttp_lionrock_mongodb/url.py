@@ -91,10 +91,10 @@ def _check_pairs(pairs: Pairs, faults: Faults) -> None:
             faults.add(f"the MongoDB option {name} is given twice")
         seen.add(key)
         allowed, promise = PROMISES.get(key, ((value.lower(),), ""))
-        if key not in common.URI_OPTIONS_VALIDATOR_MAP and key not in PROMISES:
-            faults.add(OPTIONS.unknown(name, also=(*common.URI_OPTIONS_VALIDATOR_MAP, *WELL_KNOWN)))
-        elif value.lower() not in allowed:
+        if value.lower() not in allowed:
             faults.add(f"the MongoDB option {name} contradicts the storage: {promise}; leave it out")
+        elif key not in common.URI_OPTIONS_VALIDATOR_MAP:
+            faults.add(OPTIONS.unknown(name, also=(*common.URI_OPTIONS_VALIDATOR_MAP, *WELL_KNOWN)))
         elif not _driver_takes(name, value):
             faults.add(f"the MongoDB option {name} {_value_fault(key)}")
 

@@ -14,7 +14,7 @@ import pytest
 
 from .mongod_process import WHEEL, Mongod, ReplicaSet, find_mongod, wait_for
 
-__all__ = ["Mongod", "ReplicaSet", "database_url", "find_mongod", "wait_for"]
+__all__ = ["Mongod", "ReplicaSet", "database_url", "direct_url", "find_mongod", "wait_for"]
 
 
 def database_url(url: str, database: str, **options: object) -> str:
@@ -24,6 +24,18 @@ def database_url(url: str, database: str, **options: object) -> str:
     hosts = rest.partition("/")[0]
     query = "&".join([*filter(None, [query]), *(f"{name}={value}" for name, value in options.items())])
     return f"{scheme}://{hosts}/{database}" + (f"?{query}" if query else "")
+
+
+def direct_url(url: str, address: str) -> str:
+    """The same, but by way of this one ``host:port``, whatever set it leads to."""
+    base, _, query = url.partition("?")
+    scheme, _, rest = base.partition("://")
+    hosts, _, database = rest.partition("/")
+    user, at, _ = hosts.rpartition("@")
+    kept = [
+        pair for pair in query.split("&") if pair.partition("=")[0].lower() not in ("replicaset", "directconnection")
+    ]
+    return f"{scheme}://{user}{at}{address}/{database}?" + "&".join([*filter(None, kept), "directConnection=true"])
 
 
 @pytest.fixture(scope="session")

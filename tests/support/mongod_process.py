@@ -56,12 +56,14 @@ def wait_for(probe: Callable[[], T | None], what: str, seconds: float = START_SE
 class Mongod:
     """One server process. It dies with the test process, however that ends."""
 
-    def __init__(self, program: Path, folder: Path, *, replica_set: str | None = None) -> None:
+    def __init__(self, program: Path, folder: Path, *, replica_set: str | None = None, auth: bool = False) -> None:
         self.port = _free_port()
         self.folder = folder
         self._command = [str(program), *_options(folder, self.port)]
         if replica_set:
             self._command += ["--replSet", replica_set, "--oplogSize", "64"]
+        if auth:
+            self._command.append("--auth")
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True)
 

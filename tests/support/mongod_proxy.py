@@ -1,10 +1,10 @@
-"""A proxy between a driver and a MongoDB server that can lose a command, or the answer to it."""
+"""What stands between a driver and a MongoDB server: a proxy that loses a command or its answer, a wire to be cut."""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-__all__ = ["Proxy"]
+__all__ = ["Proxy", "Wire"]
 
 Meanwhile = Callable[[], Awaitable[object]]
 
@@ -99,6 +99,52 @@ class Proxy:
     async def _before_the_cut(self) -> None:
         if self._meanwhile is not None:
             await self._meanwhile()
+
+
+class Wire:
+    """The only way to a server. While it is cut, connections to ``port`` are refused."""
+
+    def __init__(self, host: str, server_port: int) -> None:
+        self._server = host, server_port
+        self._listener: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    async def mend(self) -> None:
+        """Lets connections through, as at first."""
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """Ends all connections and refuses new ones."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.ensure_future(self._connect(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(OSError):
+            up_reader, up_writer = await asyncio.open_connection(*self._server)
+            ways = [asyncio.ensure_future(_carry(reader, up_writer)), asyncio.ensure_future(_carry(up_reader, writer))]
+            with contextlib.closing(up_writer):
+                try:
+                    await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for way in ways:
+                        way.cancel()
+                    await asyncio.gather(*ways, return_exceptions=True)
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1 << 16):
+        writer.write(data)
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:

@@ -5,35 +5,50 @@ when a storage made from a URL opens.
 """
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from aiohttp_lionrock.errors import ConfigError, CorruptRecord, StorageUnavailable
 from aiohttp_lionrock.storage import Clock, Coalescer, JtiRecord, JtiStorage, is_storable_text
 
-from ._settings import DEFAULT_COLLECTION, DEFAULT_TIMEOUT, Target, check_settings
+from .documents import to_record
+from .settings import DEFAULT_COLLECTION, DEFAULT_TIMEOUT, Target, check_settings
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
     from pymongo.asynchronous.database import AsyncDatabase
 
-    from ._driver import Database
-    from ._motor import Client
-    from ._sessions import Sessions
+    from .calls import Calls
+    from .driver import Database
+    from .motor import Client
+    from .sessions import Sessions
 
 __all__ = ["MongoStorage"]
 
 BATCH = 100_000  # all calls of one moment, so that none waits for a second batch
 PURGE_STEP = 1000
+OTHER_LOOP = "the client of this MongoDB database serves another event loop: make the client in this one, or give a URL"
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """What `open` took. ``client`` is ours to close; a ready database comes without one."""
+
+    loop: asyncio.AbstractEventLoop
+    client: "Client | None"
+    sessions: "Sessions"
+    calls: "Calls"
 
 
 class MongoStorage(JtiStorage):
     """Keeps sessions in one MongoDB collection.
 
-    Takes a ready database of Motor or of PyMongo's `AsyncMongoClient`, whose client stays the caller's to close.
-    `from_url` makes a Motor client of its own. No call takes longer than ``timeout`` seconds; for `purge`, no thousand.
+    Takes a ready database of Motor or of PyMongo's `AsyncMongoClient`; the caller closes its client. `from_url` makes
+    a Motor client of its own. No call takes longer than ``timeout`` seconds, and `purge` no longer for 1,000 records.
     """
+
+    CONTRACT = 1
 
     def __init__(
         self,
@@ -41,7 +56,7 @@ class MongoStorage(JtiStorage):
         *,
         collection: str = DEFAULT_COLLECTION,
         timeout: float = DEFAULT_TIMEOUT,
-        clock: Clock = time.time,
+        clock: Clock | None = None,
     ) -> None:
         super().__init__(clock=clock)
         if faults := [*_check_database(database), *check_settings(collection, timeout)]:
@@ -49,15 +64,14 @@ class MongoStorage(JtiStorage):
         self.timeout = timeout
         self._database = database
         self._collection = collection
-        self._client: Client | None = None
-        self._sessions: Sessions | None = None
+        self._open: _Open | None = None
         self._reads: Coalescer[str, JtiRecord | None] = Coalescer(self._read, default=None, limit=BATCH)
         self._reader: asyncio.Task[Any] | None = None
         self._gates: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        from ._url import read_url
+        from .url import read_url
 
         target = read_url(url)
         return cls(target, collection=target.collection, timeout=target.timeout)
@@ -69,21 +83,20 @@ class MongoStorage(JtiStorage):
 
     async def open(self) -> None:
         async with self._gate():
-            if self._sessions is None:
-                await self._connect()
+            if self._open is not None and self._open.loop is asyncio.get_running_loop():
+                return
+            if self._open is not None and self._open.loop.is_running():
+                raise StorageUnavailable("the MongoDB storage is open in another event loop", maybe_done=False)
+            await self._let_go()  # of what an event loop that ended without aclose has left
+            self._open = await self._connect()
 
     async def aclose(self) -> None:
         async with self._gate():
-            self._sessions, client, self._client = None, self._client, None
-            try:
-                if self._reader is not None:
-                    await asyncio.wait([self._reader], timeout=self.timeout)
-            finally:
-                await _close(client)
+            await self._let_go()
 
     async def insert(self, record: JtiRecord) -> None:
-        sessions = self._opened()
-        await sessions.write(sessions.insert(record, self.clock()))
+        opened = self._opened()
+        await opened.calls.write(opened.sessions.insert(record, self.clock()))
 
     async def get(self, sid: str) -> JtiRecord | None:
         self._opened()
@@ -95,93 +108,123 @@ class MongoStorage(JtiStorage):
             async with asyncio.timeout(self.timeout):
                 return await self._reads(sid)
         except TimeoutError as exc:
-            raise StorageUnavailable(f"MongoDB did not answer within {self.timeout:g} s") from exc
+            raise StorageUnavailable(f"MongoDB did not answer within {self.timeout:g} s", maybe_done=False) from exc
 
     async def get_many(self, sids: Sequence[str]) -> dict[str, JtiRecord]:
         wanted = list(dict.fromkeys(filter(is_storable_text, sids)))
-        sessions = self._opened()
-        found = await sessions.read(sessions.find(wanted, self.clock())) if wanted else {}
+        opened = self._opened()
+        found = await opened.calls.read(opened.sessions.find(wanted, self.clock())) if wanted else {}
         for record in found.values():
             if isinstance(record, CorruptRecord):
                 raise record
         return cast("dict[str, JtiRecord]", found)
 
     async def replace(self, record: JtiRecord, expected_version: int) -> bool:
-        sessions = self._opened()
+        opened = self._opened()
         if type(expected_version) is not int or not 0 <= expected_version < 2**53:
             return False
-        return await sessions.write(sessions.replace(record, expected_version, self.clock()))
+        return await opened.calls.write(opened.sessions.replace(record, expected_version, self.clock()))
 
-    async def delete(self, sid: str) -> bool:
-        """Ends a session. True for the one caller that removed a live record.
+    async def delete(self, sid: str) -> JtiRecord | None:
+        """Ends a session: the live record that this one call removed, or None.
 
-        False as well where the record is gone and only a lost answer could tell who removed it.
+        Where the answer of MongoDB is lost and the record is gone, it is the record that was there a moment before,
+        although another call may have removed it. Raises CorruptRecord where what was removed is not a record.
         """
-        sessions = self._opened()
+        opened = self._opened()
         if not is_storable_text(sid):
-            return False
-        return await sessions.write(sessions.delete(sid, self.clock()))
+            return None
+        removed = await opened.calls.write(opened.sessions.delete(sid, self.clock()))
+        return None if removed is None else to_record(removed)
 
     async def delete_subject(self, subject: str, keep: str | None = None) -> int:
-        sessions = self._opened()
+        opened = self._opened()
         if not is_storable_text(subject):
             return 0
         kept = keep if is_storable_text(keep) else None
-        return await sessions.write(sessions.delete_subject(subject, kept, self.clock()))
+        return await opened.calls.write(opened.sessions.delete_subject(subject, kept, self.clock()))
 
     async def list_subject(self, subject: str) -> list[JtiRecord]:
-        sessions = self._opened()
+        opened = self._opened()
         if not is_storable_text(subject):
             return []
-        return await sessions.read(sessions.of_subject(subject, self.clock()))
+        return await opened.calls.read(opened.sessions.of_subject(subject, self.clock()))
 
-    async def purge(self, now: float, limit: int) -> int:
-        sessions = self._opened()
-        total = 0
+    async def purge(self, limit: int) -> int:
+        opened = self._opened()
+        now, total = self.clock(), 0
         while (step := min(limit - total, PURGE_STEP)) > 0:
-            removed = await sessions.write(sessions.purge(now, step))
+            removed = await opened.calls.write(opened.sessions.purge(now, step))
             total += removed
             if removed < step:
                 break
         return total
 
+    async def scan(self, cursor: str | None = None, limit: int = 1000) -> tuple[list[JtiRecord], str | None]:
+        opened = self._opened()
+        limit = max(limit, 0)
+        records = await opened.calls.read(opened.sessions.scan(cursor, limit + 1, self.clock()))
+        page = records[:limit]
+        return page, page[-1].sid if page and len(records) > limit else None
+
     async def ping(self) -> None:
-        sessions = self._opened()
-        await sessions.read(sessions.ping())
+        opened = self._opened()
+        await opened.calls.read(opened.sessions.ping())
 
     async def _read(self, sids: Sequence[str]) -> Mapping[str, JtiRecord | CorruptRecord]:
         """One batch of `get`."""
-        sessions = self._opened()
+        opened = self._opened()
         self._reader = asyncio.current_task()
         try:
-            return await sessions.read(sessions.find(sids, self.clock()))
+            return await opened.calls.read(opened.sessions.find(sids, self.clock()))
         finally:
             self._reader = None
 
-    async def _connect(self) -> None:
-        from ._sessions import Sessions
+    async def _connect(self) -> _Open:
+        from .calls import Calls
+        from .driver import hosts_of
+        from .reasons import Place
+        from .sessions import Sessions
 
         client, database = self._client_and_database()
+        hosts = self._database.hosts if isinstance(self._database, Target) else hosts_of(database)
+        place = Place(database, hosts)
+        calls = Calls(place, self.timeout)
         try:
-            self._sessions = await Sessions.open(database, self._collection, self.timeout)
-        except BaseException:
+            sessions = await Sessions.open(place, self._collection, calls)
+        except BaseException as exc:
             await _close(client)
+            if client is None and isinstance(exc, RuntimeError):  # each driver's word for an event loop not its own
+                raise StorageUnavailable(OTHER_LOOP, maybe_done=False) from exc
             raise
-        self._client = client
+        return _Open(asyncio.get_running_loop(), client, sessions, calls)
+
+    async def _let_go(self) -> None:
+        opened, self._open = self._open, None
+        if opened is None:
+            return
+        try:
+            if opened.loop is not asyncio.get_running_loop():
+                self._reader = None
+            elif self._reader is not None:
+                await asyncio.wait([self._reader], timeout=self.timeout)
+        finally:
+            await _close(opened.client)
 
     def _client_and_database(self) -> "tuple[Client | None, Database]":
         """The client is ours to close; a ready database comes without one."""
         if not isinstance(self._database, Target):
             return None, cast("Database", self._database)
-        from ._motor import connect
+        from .motor import connect
 
         client = connect(self._database)
         return client, cast("Database", client[self._database.database])
 
-    def _opened(self) -> "Sessions":
-        if self._sessions is None:
-            raise StorageUnavailable("the MongoDB storage is not open: await its open() first")
-        return self._sessions
+    def _opened(self) -> _Open:
+        opened = self._open
+        if opened is None or opened.loop is not asyncio.get_running_loop():
+            raise StorageUnavailable("the MongoDB storage is not open: await its open() first", maybe_done=False)
+        return opened
 
     def _gate(self) -> asyncio.Lock:
         """One lock for each event loop: a lock that was once waited for stays with its loop."""
@@ -193,7 +236,7 @@ class MongoStorage(JtiStorage):
 
 async def _close(client: "Client | None") -> None:
     if client is not None:
-        from ._motor import close
+        from .motor import close
 
         await close(client)
 

@@ -20,7 +20,7 @@ from typing import Any
 from uuid import UUID
 
 from aiohttp_lionrock_mongodb import MongoStorage
-from aiohttp_lionrock_mongodb._documents import live, to_document
+from aiohttp_lionrock_mongodb.documents import live, to_document
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 

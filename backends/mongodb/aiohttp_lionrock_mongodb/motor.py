@@ -9,7 +9,7 @@ from pymongo.errors import PyMongoError
 
 from aiohttp_lionrock.errors import ConfigError
 
-from ._settings import Target
+from .settings import Target
 
 __all__ = ["Client", "close", "connect"]
 

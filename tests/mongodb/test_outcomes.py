@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -151,23 +152,57 @@ async def test_an_insert_on_a_primary_is_done_through_a_cut(primary: Scene, afte
         await primary.storage.insert(NEW)
 
 
-async def test_a_delete_that_never_arrived_is_made_again_and_true(single: Scene) -> None:
-    single.proxy.cut("delete", after=False)
-    assert await single.storage.delete("sid") is True
-    assert await single.other.get("sid") is None
-
-
-async def test_a_delete_whose_answer_is_lost_ends_the_session_and_claims_nothing(single: Scene) -> None:
-    single.proxy.cut("delete", after=True)
-    assert await single.storage.delete("sid") is False
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_delete_gives_what_it_removed_through_a_cut(single: Scene, after: bool) -> None:
+    single.proxy.cut("delete", after=after)
+    assert await single.storage.delete("sid") == RECORD
     assert await single.other.get("sid") is None
 
 
 @pytest.mark.parametrize("after", [False, True])
-async def test_a_delete_on_a_primary_is_true_through_a_cut(primary: Scene, after: bool) -> None:
+async def test_a_delete_on_a_primary_gives_what_it_removed_through_a_cut(primary: Scene, after: bool) -> None:
+    primary.proxy.seen.clear()
     primary.proxy.cut("delete", after=after)
-    assert await primary.storage.delete("sid") is True
+    assert await primary.storage.delete("sid") == RECORD
     assert await primary.other.get("sid") is None
+    assert primary.proxy.seen.count("delete") == 2
+
+
+async def test_a_delete_that_arrives_after_it_was_looked_for_gives_what_it_removed(single: Scene) -> None:
+    single.proxy.delay("delete")
+    assert await single.storage.delete("sid") == RECORD
+    assert await single.other.get("sid") is None
+
+
+async def test_a_delete_beside_a_renewal_gives_the_record_with_its_successor(single: Scene) -> None:
+    """Else a logout would not know of the session that took over."""
+    for after in (False, True):
+        sid = f"renewed {after}"
+        record, superseded = replace(RECORD, sid=sid), replace(RECORD, sid=sid, version=2, successor="next")
+        await single.other.insert(record)
+        renewal = partial(single.other.replace, superseded, 1)
+        single.proxy.cut("find" if after else "delete", after=after, meanwhile=renewal)
+        assert await single.storage.delete(sid) == superseded
+        assert await single.other.get(sid) is None
+
+
+async def test_a_delete_that_another_overtook_gives_the_record_all_the_same_where_its_answer_was_lost(
+    single: Scene,
+) -> None:
+    single.proxy.cut("delete", after=False, meanwhile=lambda: single.other.delete("sid"))
+    assert await single.storage.delete("sid") == RECORD
+
+
+async def test_of_two_undisturbed_deletes_one_gets_the_record(primary: Scene) -> None:
+    outcomes = await asyncio.gather(primary.storage.delete("sid"), primary.other.delete("sid"))
+    assert sorted(outcomes, key=bool) == [None, RECORD]
+
+
+async def test_a_delete_that_cannot_be_settled_is_an_error_and_not_none(single: Scene) -> None:
+    single.proxy.cut("delete", times=10**9, after=False)
+    with pytest.raises(StorageUnavailable) as caught:
+        await single.storage.delete("sid")
+    assert caught.value.maybe_done
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -201,7 +236,7 @@ async def test_a_primary_that_steps_down_in_the_middle_makes_no_verdict_false(pr
     with primary.server.failing("update", times=1, **spoiled):
         assert await primary.storage.replace(SECOND, 1) is True
     with primary.server.failing("delete", times=1, **spoiled):
-        assert await primary.storage.delete("sid") is True
+        assert await primary.storage.delete("sid") == SECOND
 
 
 @pytest.mark.parametrize("code", [64, 100])
@@ -212,7 +247,7 @@ async def test_a_majority_that_was_not_heard_of_in_time_makes_no_verdict_false(p
     with primary.server.failing("update", times=1, **late):
         await primary.storage.insert(NEW)
     with primary.server.failing("delete", times=1, **late):
-        await primary.storage.delete("sid")
+        assert await primary.storage.delete("sid") == SECOND
     assert await primary.other.get("sid") is None
     assert await primary.other.get("new") == NEW
 

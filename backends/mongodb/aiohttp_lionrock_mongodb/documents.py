@@ -7,12 +7,11 @@ from typing import Any
 from aiohttp_lionrock.errors import CorruptRecord
 from aiohttp_lionrock.storage import JtiRecord
 
-__all__ = ["Document", "expired", "expired_by_date", "live", "to_document", "to_record"]
+__all__ = ["Document", "expired", "expired_by_date", "live", "this_write", "to_document", "to_record"]
 
 Document = Mapping[str, Any]
 
 LAST_DATE = 253_402_300_799
-OPTIONAL = ("access_jti", "refresh_jti", "previous_jti", "rotated_at", "subject")
 
 
 def live(now: float) -> dict[str, Any]:
@@ -30,6 +29,12 @@ def expired_by_date(now: float) -> dict[str, Any]:
     return {"expires": {"$lte": _date(now)}, **expired(now)}
 
 
+def this_write(document: Document) -> dict[str, Any]:
+    """This document for as long as nobody has written it since; one without a stamp of ours, whatever became of it."""
+    stamp = document.get("stamp")
+    return {"_id": document["_id"], "stamp": stamp} if isinstance(stamp, bytes) else {"_id": document["_id"]}
+
+
 def to_document(record: JtiRecord, version: int, stamp: bytes) -> dict[str, Any]:
     """The document of a record. ``stamp`` tells this one write from every other."""
     document: dict[str, Any] = {
@@ -38,35 +43,28 @@ def to_document(record: JtiRecord, version: int, stamp: bytes) -> dict[str, Any]
         "expires_at": record.expires_at,
         "expires": _date(record.expires_at),
         "created_at": record.created_at,
+        "packed": record.pack(),
         "stamp": stamp,
     }
-    for name in OPTIONAL:
-        if (value := getattr(record, name)) is not None:
-            document[name] = value
-    if record.metadata:
-        # A list, because older servers refuse field names with "$" and ".", and drivers read some as references.
-        document["metadata"] = [{"k": key, "v": value} for key, value in record.metadata.items()]
+    if record.subject is not None:
+        document["subject"] = record.subject
     return document
 
 
 def to_record(document: Document) -> JtiRecord:
     """The record in a document. Raises CorruptRecord naming the ``_id`` where there is none."""
     try:
-        return JtiRecord(
-            sid=document["_id"],
-            version=_whole(document["version"]),
-            expires_at=_whole(document["expires_at"]),
-            created_at=_whole(document["created_at"]),
-            access_jti=document.get("access_jti"),
-            refresh_jti=document.get("refresh_jti"),
-            previous_jti=document.get("previous_jti"),
-            rotated_at=_whole(document.get("rotated_at")),
-            subject=document.get("subject"),
-            metadata={item["k"]: item["v"] for item in document.get("metadata", ())},
+        return JtiRecord.unpack(
+            document["_id"],
+            _whole(document["version"]),
+            _whole(document["expires_at"]),
+            _whole(document["created_at"]),
+            document.get("subject"),
+            document["packed"],
         )
     except KeyError as exc:
         raise _corrupt(document, f"{exc} is missing") from exc
-    except (ValueError, TypeError, AttributeError) as exc:
+    except ValueError as exc:
         raise _corrupt(document, str(exc)) from exc
 
 
@@ -76,7 +74,8 @@ def _whole(value: Any) -> Any:
 
 
 def _corrupt(document: Document, reason: str) -> CorruptRecord:
-    return CorruptRecord(f"the MongoDB document with _id {str(document.get('_id'))[:100]!r} is no session: {reason}")
+    name = repr(str(document.get("_id"))[:100])
+    return CorruptRecord(f"the MongoDB document with _id {name} is not a session record: {reason}")
 
 
 def _date(seconds: float) -> datetime:

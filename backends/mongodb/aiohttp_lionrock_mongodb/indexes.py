@@ -8,7 +8,7 @@ from pymongo.operations import IndexModel
 
 from aiohttp_lionrock.errors import ConfigError
 
-from ._driver import Collection
+from .driver import Collection
 
 __all__ = ["prepare_indexes"]
 

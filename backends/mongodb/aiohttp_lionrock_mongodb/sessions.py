@@ -2,58 +2,51 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
 from aiohttp_lionrock.errors import ConfigError, CorruptRecord, DuplicateRecord, StorageUnavailable
 from aiohttp_lionrock.storage import JtiRecord
 
-from ._calls import see_through, settle, within
-from ._documents import Document, expired, expired_by_date, live, to_document, to_record
-from ._driver import Database, Reign, collection_of, reign_of
-from ._indexes import prepare_indexes
+from .calls import Calls, settle
+from .documents import Document, expired, expired_by_date, live, this_write, to_document, to_record
+from .driver import Reign, collection_of, reign_of
+from .indexes import prepare_indexes
+from .reasons import Place
 
 __all__ = ["Sessions"]
 
 STAMP_BYTES = 12
 INDEX_SECONDS = 30.0
-
-T = TypeVar("T")
+NOWHERE = {"_id": "", "version": -1}  # what no document is
 
 
 class Sessions:
-    """One collection of sessions. The calls raise the driver's errors; `read` and `write` run them under a deadline."""
+    """One collection of sessions. Its calls raise the driver's errors: `Calls` runs them under a deadline."""
 
-    def __init__(self, database: Database, name: str, timeout: float, *, is_replicated: bool) -> None:
-        self._database = database
-        self._timeout = timeout
+    def __init__(self, place: Place, name: str, *, is_replicated: bool) -> None:
+        self._place = place
+        self._database = database = place.database
         self._one_by_one = is_replicated and database.read_concern.level == "linearizable"
         self._collection = collection_of(database, name, "linearizable" if self._one_by_one else "majority")
         self._firm = collection_of(database, name, "linearizable" if is_replicated else "majority")
         self._settled: Reign | None = None
 
     @classmethod
-    async def open(cls, database: Database, name: str, timeout: float) -> "Sessions":
-        """Asks the server what it is and prepares the indexes."""
-        hello = await within(timeout, _hello(database))
+    async def open(cls, place: Place, name: str, calls: Calls) -> "Sessions":
+        """Asks the server what it is, prepares the indexes and makes sure that sessions can be read and written."""
+        hello = await calls.read(_hello(place))
         is_replicated = "setName" in hello or hello.get("msg") == "isdbgrid"
-        if database.read_concern.level == "linearizable" and not is_replicated:
+        if place.database.read_concern.level == "linearizable" and not is_replicated:
             raise ConfigError("readConcernLevel=linearizable needs a replica set; this MongoDB server is in none")
-        sessions = cls(database, name, timeout, is_replicated=is_replicated)
-        await within(max(timeout, INDEX_SECONDS), prepare_indexes(sessions._collection))
+        sessions = cls(place, name, is_replicated=is_replicated)
+        await calls.read(prepare_indexes(sessions._collection), seconds=INDEX_SECONDS)
+        await calls.read(sessions.ping())
         if not sessions._one_by_one:
-            await within(timeout, sessions._settled_documents({"_id": ""}, 1))
+            await calls.read(sessions._settled_documents(NOWHERE, 1))
         return sessions
-
-    async def read(self, work: Awaitable[T]) -> T:
-        """Awaits one of the calls below under the storage's deadline."""
-        return await within(self._timeout, work)
-
-    async def write(self, work: Awaitable[T]) -> T:
-        """The same for a call that changes something: begun, it is seen through."""
-        return await see_through(within(self._timeout, work))
 
     async def insert(self, record: JtiRecord, now: float) -> None:
         document = to_document(record, record.version, stamp := os.urandom(STAMP_BYTES))
@@ -107,30 +100,48 @@ class Sessions:
 
         return await settle(attempt, look)
 
-    async def delete(self, sid: str, now: float) -> bool:
-        """True where this call is known to have removed it: in doubt, the record is gone and the answer is False."""
+    async def delete(self, sid: str, now: float) -> Document | None:
+        """The live document that this call removed.
+
+        It is read first, and removed as it was read or not at all. So where the answer is lost and the document is
+        gone, it is known what was removed, though perhaps by somebody else at the same moment.
+        """
         place = {"_id": sid, **live(now)}
 
-        async def attempt() -> bool | None:
-            return (await self._collection.delete_one(place)).deleted_count == 1 or None
+        async def attempt() -> bool:
+            return (await self._collection.delete_one(this_write(document))).deleted_count == 1
 
         async def look() -> bool | None:
-            return None if await self._firmly_there(place) else False
+            found = await self._stored(sid)
+            if found is None:
+                return True
+            return None if found.get("stamp") == document.get("stamp") else False
 
-        return await settle(attempt, look)
+        found = await self._settled_documents(place, 1)
+        while found := found or await self._firm_documents(place):
+            document = found.pop()
+            if await settle(attempt, look):
+                return document
+        return None
 
     async def delete_subject(self, subject: str, keep: str | None, now: float) -> int:
         place: dict[str, Any] = {"subject": subject, **live(now)}
         if keep is not None:
             place["_id"] = {"$ne": keep}
         while not (deleted := (await self._collection.delete_many(place)).deleted_count):
-            if not await self._firmly_there(place):
+            if not await self._firm_documents(place):
                 break
         return deleted
 
     async def of_subject(self, subject: str, now: float) -> list[JtiRecord]:
         documents = await self._settled_documents({"subject": subject, **live(now)}, 100)
         return sorted(map(to_record, documents), key=lambda record: (-record.created_at, record.sid))
+
+    async def scan(self, cursor: str | None, limit: int, now: float) -> list[JtiRecord]:
+        """The first live records in the order of their sids, after the sid ``cursor``."""
+        place = {"_id": {"$gte": ""} if cursor is None else {"$gt": cursor}, **live(now)}
+        documents = await self._settled_documents(place, limit, limit=limit, sort=[("_id", 1)])
+        return [to_record(document) for document in documents]
 
     async def purge(self, now: float, limit: int) -> int:
         found = await self._collection.find(
@@ -142,15 +153,16 @@ class Sessions:
         return (await self._collection.delete_many({"_id": {"$in": sids}, **expired(now)})).deleted_count
 
     async def ping(self) -> None:
-        """Raises where there is no primary, and where none has a majority behind it."""
-        await _hello(self._database)
-        await self._firmly_there({"_id": ""})
+        """Raises where there is no primary, where none has a majority behind it, and where it refuses writes."""
+        await _hello(self._place)
+        await self._collection.delete_one(NOWHERE)
+        await self._firm_documents(NOWHERE)
 
-    async def _firmly_there(self, place: Document) -> bool:
-        """Whether a live document is there, confirmed by a majority: a deposed primary finds nothing either."""
-        return bool(await self._firm.find(place, {"_id": 1}, limit=1, batch_size=2).to_list(None))
+    async def _firm_documents(self, place: Document) -> list[dict[str, Any]]:
+        """At most one document, as a majority confirms it: a deposed primary finds nothing either."""
+        return await self._firm.find(place, limit=1, batch_size=2).to_list(None)
 
-    async def _settled_documents(self, place: Document, expected: int) -> list[dict[str, Any]]:
+    async def _settled_documents(self, place: Document, expected: int, **how: Any) -> list[dict[str, Any]]:
         """Reads from a primary that has settled in.
 
         One that was elected a moment ago may not know yet how far its predecessor's writes were confirmed, and a
@@ -159,25 +171,25 @@ class Sessions:
         while True:
             reign = reign_of(self._database)
             if reign != self._settled:
-                await self._firmly_there({"_id": ""})
-            documents = await self._documents(place, expected)
+                await self._firm_documents(NOWHERE)
+            documents = await self._documents(place, expected, **how)
             if reign == reign_of(self._database):
                 self._settled = reign
                 return documents
 
-    async def _documents(self, place: Document, expected: int) -> list[dict[str, Any]]:
-        return await self._collection.find(place, batch_size=expected + 1).to_list(None)
+    async def _documents(self, place: Document, expected: int, **how: Any) -> list[dict[str, Any]]:
+        return await self._collection.find(place, batch_size=expected + 1, **how).to_list(None)
 
     async def _stored(self, sid: str) -> Document | None:
         """The newest document, confirmed by a majority; a majority read alone could still show an older one."""
-        found = await self._firm.find({"_id": sid}, batch_size=2).to_list(None)
+        found = await self._firm_documents({"_id": sid})
         return found[0] if found else None
 
 
-async def _hello(database: Database) -> Document:
-    hello = await database.command("hello")
+async def _hello(place: Place) -> Document:
+    hello = await place.database.command("hello")
     if not hello.get("isWritablePrimary"):
-        raise StorageUnavailable("the MongoDB server takes no writes: it is not the primary")
+        raise StorageUnavailable(place.no_primary(hello), maybe_done=False)
     return hello
 
 

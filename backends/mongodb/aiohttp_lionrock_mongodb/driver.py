@@ -10,7 +10,7 @@ from pymongo.read_preferences import ReadPreference
 from pymongo.results import DeleteResult, UpdateResult
 from pymongo.write_concern import WriteConcern
 
-__all__ = ["Collection", "Cursor", "Database", "Reign", "collection_of", "reign_of"]
+__all__ = ["Collection", "Cursor", "Database", "Reign", "collection_of", "hosts_of", "reign_of", "topology_of"]
 
 Reign = tuple[Any, Any]
 
@@ -30,7 +30,13 @@ class Collection(Protocol):
     name: str
 
     def find(
-        self, filter: Mapping[str, Any], projection: Mapping[str, int] | None = None, *, limit: int = 0, batch_size: int
+        self,
+        filter: Mapping[str, Any],
+        projection: Mapping[str, int] | None = None,
+        *,
+        limit: int = 0,
+        sort: Sequence[tuple[str, int]] | None = None,
+        batch_size: int,
     ) -> Cursor: ...
     def replace_one(
         self, filter: Mapping[str, Any], replacement: Mapping[str, Any], upsert: bool = False
@@ -70,10 +76,21 @@ def collection_of(database: Database, name: str, read_concern: str) -> Collectio
 
 def reign_of(database: Database) -> Reign | None:
     """Which member of a replica set leads, and since which election; None where the driver knows of none."""
-    client = database.client
-    if type(client).__module__.startswith("motor"):
-        client = client.delegate  # PyMongo's own client
-    for server in client.topology_description.server_descriptions().values():
+    for server in topology_of(database).server_descriptions().values():
         if server.server_type_name == "RSPrimary":
             return server.address, server.election_id
     return None
+
+
+def hosts_of(database: Database) -> str:
+    """The servers that the driver knows of, for errors to name."""
+    addresses = sorted(topology_of(database).server_descriptions())
+    return ",".join(host if port is None else f"{host}:{port}" for host, port in addresses) or "an unknown host"
+
+
+def topology_of(database: Database) -> Any:
+    """What the driver knows of each server."""
+    client = database.client
+    if type(client).__module__.startswith("motor"):
+        client = client.delegate  # PyMongo's own client
+    return client.topology_description

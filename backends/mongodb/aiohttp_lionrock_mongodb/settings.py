@@ -4,13 +4,22 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-__all__ = ["DEFAULT_COLLECTION", "DEFAULT_TIMEOUT", "Target", "check_settings"]
+__all__ = [
+    "COLLECTION",
+    "COLLECTION_RULE",
+    "DEFAULT_COLLECTION",
+    "DEFAULT_TIMEOUT",
+    "LONGEST_TIMEOUT",
+    "Target",
+    "check_settings",
+]
 
 DEFAULT_COLLECTION = "lionrock_sessions"
 DEFAULT_TIMEOUT = 2.0
 LONGEST_TIMEOUT = 3600.0
 
-COLLECTION = re.compile(r"(?!system\.)[^\s\x00$.][^\x00$]{0,119}")
+COLLECTION = r"(?!system\.)[^\s\x00$.][^\x00$]{0,119}"
+COLLECTION_RULE = "a name of at most 120 characters, without '$', not beginning with 'system.'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +35,10 @@ class Target:
 
 
 def check_settings(collection: object, timeout: object) -> list[str]:
-    """The faults in the settings that a URL and the constructor have in common."""
+    """The faults in the settings of the constructor."""
     faults = []
-    if not isinstance(collection, str) or not COLLECTION.fullmatch(collection):
-        faults.append("collection must be a name of at most 120 characters, without '$', not beginning with 'system.'")
+    if not isinstance(collection, str) or not re.fullmatch(COLLECTION, collection):
+        faults.append(f"collection must be {COLLECTION_RULE}")
     if not _is_number(timeout) or not 0 < timeout <= LONGEST_TIMEOUT:
         faults.append(f"timeout must be a number of seconds above 0, at most {LONGEST_TIMEOUT:g}")
     return faults

@@ -17,7 +17,7 @@ from aiohttp import ClientConnectionError, ClientSession, CookieJar
 
 from aiohttp_lionrock import JtiRecord, open_storage
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 BACKEND = ROOT / "backends" / "mongodb"
 SECRET = "a secret that both machines have, for tests"
 
@@ -102,18 +102,16 @@ async def test_the_snippet_for_moving_from_sqlite_copies_the_sessions(tmp_path: 
         JtiRecord(
             f"{user} {n}", version=n + 1, expires_at=now + 99, created_at=now, subject=user, metadata={"n": str(n)}
         )
-        for user in ("ann", "bob", "eve")
-        for n in range(2)
+        for user in ("ann", "bob", None)
+        for n in range(400)
     ]
     async with open_storage(old) as storage:
         for record in records:
             await storage.insert(record)
-    assert await names["copy_sessions"](old, standalone_database, ["ann", "bob", "nobody"]) == 4
-    assert await names["copy_sessions"](old, standalone_database, ["ann", "bob", "nobody"]) == 0
+    assert await names["copy_sessions"](old, standalone_database) == len(records)
+    assert await names["copy_sessions"](old, standalone_database) == 0
     async with open_storage(standalone_database) as storage:
-        assert await storage.get_many([record.sid for record in records]) == {
-            record.sid: record for record in records if record.subject != "eve"
-        }
+        assert await storage.get_many([record.sid for record in records]) == {record.sid: record for record in records}
 
 
 def test_the_measuring_program_runs(standalone_database: str) -> None:

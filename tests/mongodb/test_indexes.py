@@ -159,7 +159,8 @@ async def test_a_server_without_ttl_indexes_gets_a_warning_that_names_purge(
         assert len(caplog.messages) == 1, "the next process is to warn again"
         now = int(time.time())
         await storage.insert(JtiRecord("old", version=1, expires_at=now + 1, created_at=now))
-        assert await storage.purge(now + 2, 10) == 1
+        storage.clock = lambda: now + 2
+        assert await storage.purge(10) == 1
     with standalone.client() as client:
         client.drop_database("without_ttl")
 

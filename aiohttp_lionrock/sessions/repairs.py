@@ -10,7 +10,7 @@ from enum import Enum, IntEnum
 from heapq import heappop, heappush
 from random import uniform
 
-from ..errors import LionRockError, StorageError
+from ..errors import CorruptRecord, LionRockError, StorageError
 from ..log import logger
 
 __all__ = ["Repairs", "Urgency"]
@@ -40,13 +40,14 @@ class _Outcome(Enum):
 
 
 class _Repair:
-    __slots__ = ("due", "ends", "job", "key", "tries", "urgency")
+    __slots__ = ("due", "ends", "job", "key", "outcome", "tries", "urgency")
 
     def __init__(self, urgency: Urgency, key: str, job: Job, now: float) -> None:
         self.urgency = urgency
         self.key = key
         self.job = job
         self.tries = 0
+        self.outcome = _Outcome.AGAIN
         self.due = now
         self.ends = now + GIVE_UP_AFTER
 
@@ -74,6 +75,7 @@ class Repairs:
     def open(self) -> None:
         """Takes jobs again after `aclose`."""
         self._closed = False
+        self._news = asyncio.Event()  # of the loop that runs now
 
     def add(self, urgency: Urgency, key: str, job: Job) -> None:
         """Takes a job, unless one of its urgency and key waits already. Beyond a bound the least urgent is given up."""
@@ -96,11 +98,12 @@ class Repairs:
             await asyncio.gather(self._worker, return_exceptions=True)
             self._worker = None
         left = [repair for queue in self._queues.values() for repair in queue]
-        outcomes = await asyncio.gather(*(self._try(repair) for repair in left))
+        await asyncio.gather(*map(self._try, left))
         for queue in self._queues.values():
             queue.clear()
         self._keys.clear()
-        if lost := len(outcomes) - outcomes.count(_Outcome.DONE):
+        lost, self._lost = self._lost + sum(repair.outcome is not _Outcome.DONE for repair in left), 0
+        if lost:
             logger.warning("%d session records were left to be settled when the session manager closed", lost)
 
     async def _work(self) -> None:
@@ -108,32 +111,32 @@ class Repairs:
         while self._keys:
             batch = self._take(loop.time())
             try:
-                outcomes = await asyncio.gather(*(self._try(repair) for repair in batch))
-            except asyncio.CancelledError:
-                for repair in batch:  # some may be done: each can be done again
-                    self._put(repair)
-                raise
-            for repair, outcome in zip(batch, outcomes, strict=True):
-                if outcome is not _Outcome.DONE:
-                    self._again(repair, loop.time())
-            is_away = bool(batch) and set(outcomes) == {_Outcome.AWAY}
-            self._failures = self._failures + 1 if is_away else 0
+                await asyncio.gather(*map(self._try, batch))
+            finally:  # also where `aclose` ends this, and tries the rest itself
+                for repair in batch:
+                    if repair.outcome is not _Outcome.DONE:
+                        self._again(repair, loop.time())
+            is_away = bool(batch) and all(repair.outcome is _Outcome.AWAY for repair in batch)
+            if batch:
+                self._failures = self._failures + 1 if is_away else 0
             if is_away:
                 await asyncio.sleep(_pause_after(self._failures))  # this batch stands for all
             elif self._keys:
                 await self._wait(self._next_due() - loop.time())
 
-    async def _try(self, repair: _Repair) -> _Outcome:
+    async def _try(self, repair: _Repair) -> None:
         repair.tries += 1
         try:
-            return _Outcome.DONE if await self._deadline(repair.job) else _Outcome.AGAIN
+            repair.outcome = _Outcome.DONE if await self._deadline(repair.job) else _Outcome.AGAIN
+        except CorruptRecord:
+            repair.outcome = _Outcome.AGAIN
         except StorageError:
-            return _Outcome.AWAY
+            repair.outcome = _Outcome.AWAY
         except LionRockError:
-            return _Outcome.DONE  # the storage has answered, and there is nothing left to be done
+            repair.outcome = _Outcome.DONE  # the storage has answered, and there is nothing left to be done
         except Exception:
             logger.exception("a session record could not be settled")
-            return _Outcome.DONE
+            repair.outcome = _Outcome.DONE
 
     def _take(self, now: float) -> list[_Repair]:
         """The most urgent that are due."""

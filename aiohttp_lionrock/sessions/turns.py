@@ -87,7 +87,7 @@ class Turns:
                 self._waiting[sid] = []
                 try:
                     await self._deadline(self._together, sid, group)
-                except StorageUnavailable as exc:
+                except Exception as exc:
                     for one in group:
                         if not one.future.done():
                             one.future.set_exception(_own(exc))
@@ -117,9 +117,14 @@ class Turns:
 async def _apply(
     record: JtiRecord | None, group: list[_Waiting]
 ) -> tuple[JtiRecord | None, list[tuple[_Waiting, Any]]]:
-    """The record after all of these changes, and what each gave or raised; one that raised has changed nothing."""
+    """The record after all of these changes, and what each gave or raised; one that raised has changed nothing.
+
+    Nothing is done for a caller that has gone away: it may be taking its change back by now.
+    """
     outcomes: list[tuple[_Waiting, Any]] = []
     for one in group:
+        if one.future.done():
+            continue
         try:
             record, result = await one.change(record)
         except Exception as exc:
@@ -139,8 +144,10 @@ def _answer(future: "asyncio.Future[Changed[Any]]", record: JtiRecord | None, ou
         future.set_result(Changed(record, outcome))
 
 
-def _own(exc: StorageUnavailable) -> StorageUnavailable:
+def _own(exc: Exception) -> Exception:
     """One for each caller: an exception that is raised in many tasks would gather the tracebacks of all."""
+    if not isinstance(exc, StorageUnavailable):
+        return exc
     own = StorageUnavailable(str(exc), maybe_done=exc.maybe_done)
     own.__cause__ = exc
     return own

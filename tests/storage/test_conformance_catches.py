@@ -12,6 +12,7 @@ from support.faulty import FAULTS, SharedMemory, failures, hooked, names_of, sui
 from aiohttp_lionrock.storage import JtiRecord, JtiStorage
 from aiohttp_lionrock.storage.memory import MemoryStorage
 from aiohttp_lionrock.testing import SharedStorageConformance, StorageConformance
+from aiohttp_lionrock.testing.conformance import failures as unreachable
 from aiohttp_lionrock.testing.conformance.case import EVERY_FIELD
 
 HOOKS = (hooked.Breaks, hooked.Damages, hooked.HasUrls)
@@ -44,6 +45,11 @@ def test_the_suite_catches(fault: type[MemoryStorage]) -> None:
 def test_every_test_of_the_suite_catches_some_fault() -> None:
     caught = [failures(fault) for fault in FAULTS]
     assert set().union(*caught) == names_of(suite_of(SharedMemory, *HOOKS))
+
+
+def test_a_call_that_never_ends_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unreachable, "PATIENCE", 0.05)
+    assert failures(hooked.WaitsForEver) == {hooked.EVERY_CALL, hooked.MANY_CALLS}
 
 
 @pytest.mark.parametrize("backend", HONEST, ids=lambda backend: backend.__name__)

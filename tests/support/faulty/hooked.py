@@ -95,13 +95,14 @@ class RemoteForGood(Remote):
     hooks = (BreaksForGood,)
 
 
+MANY_CALLS = "many_calls_at_once_on_an_unreachable_database_all_raise_storage_unavailable"
 EVERY_CALL = "every_call_on_an_unreachable_database_raises_storage_unavailable"
 AFTER_MENDING = "after_mending_the_same_storage_has_every_record_and_works"
 CERTAINLY_NOT = "what_certainly_was_not_done_is_not_there_after_mending"
 CLOSES = "a_storage_closes_while_its_database_is_unreachable_and_opens_when_it_is_back"
 
 
-@caught_by(EVERY_CALL, "many_calls_at_once_on_an_unreachable_database_all_raise_storage_unavailable", CLOSES)
+@caught_by(EVERY_CALL, MANY_CALLS, CLOSES)
 class RaisesTheDriversError(Remote):
     def reach(self) -> None:
         self.ask_server()
@@ -140,7 +141,7 @@ class LosesItsConnectionToAnAttributeError(Remote):
         super().reach()
 
 
-@caught_by("many_calls_at_once_on_an_unreachable_database_all_raise_storage_unavailable")
+@caught_by(MANY_CALLS)
 class RunsOutOfConnections(Remote):
     _waiting = 0
 
@@ -205,6 +206,14 @@ class CloseSaysGoodbyeToTheServer(Remote):
 class OpenRaisesTheDriversError(Remote):
     async def open(self) -> None:
         self.ask_server()
+
+
+class WaitsForEver(Remote):
+    """Faulty: a call on an unreachable database has no end. It is not registered, because that takes patience."""
+
+    async def ping(self) -> None:
+        if not self.reachable:
+            await asyncio.Event().wait()
 
 
 class Damages:

@@ -35,9 +35,9 @@ class _Write:
 class SqliteStorage(JtiStorage):
     """Keeps the records in one table of a SQLite file, or of a private database in memory (``:memory:``).
 
-    ``busy_timeout`` is how many seconds to wait for another process's lock: above 0, at most 60. Concurrent calls of one
-    kind share a statement or a commit. An open storage must not be carried across a fork. Raises ConfigError with every
-    fault of the arguments.
+    ``busy_timeout`` is how many seconds to wait for another process's lock: above 0, at most 60. Concurrent calls of
+    one kind share a statement or a commit. An open storage must not be carried across a fork. Raises ConfigError with
+    every fault of the arguments.
     """
 
     CONTRACT: ClassVar[int] = 1

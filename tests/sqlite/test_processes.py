@@ -1,6 +1,6 @@
 """Real processes on one SQLite file: races, a kill at any moment, an exit without aclose, a cancelled caller.
 
-Run as a program, this file is such a process: ``python test_sqlite_processes.py ROLE PATH``.
+Run as a program, this file is such a process: ``python test_processes.py ROLE PATH``.
 """
 
 import asyncio

@@ -164,6 +164,10 @@ def test_a_busy_timeout_is_above_0_and_at_most_60_seconds(value: Any) -> None:
         SqliteStorage("x.db", busy_timeout=value)
 
 
+def test_the_storage_says_for_which_contract_it_was_written() -> None:
+    assert vars(SqliteStorage)["CONTRACT"] == 1
+
+
 @pytest.mark.parametrize("value", [60, 0.2, 1e-5])
 def test_a_busy_timeout_is_kept_as_given(value: float) -> None:
     assert Settings("x.db", busy_timeout=value).busy_timeout == value

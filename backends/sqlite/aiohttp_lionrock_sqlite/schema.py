@@ -10,6 +10,7 @@ time that is never later than ``expires_at``, and stays where it is while the ex
 
 import sqlite3
 from hashlib import sha256
+from struct import Struct
 
 from aiohttp_lionrock.errors import ConfigError
 
@@ -53,6 +54,8 @@ _CREATE = (
     'CREATE INDEX "{table}__due_at" ON "{table}" (due_at)',
 )
 
+_first_number = Struct(">q").unpack_from
+
 
 def hash_of(sid: str) -> int:
     """The key of a record: the first 64 bits of its sid's SHA-256, as a signed number.
@@ -60,7 +63,8 @@ def hash_of(sid: str) -> int:
     Sids are random, so that among ten million records about one insertion in two trillion finds its key taken by
     another sid. It is refused as a duplicate, and the next sid will do. The sid is compared wherever a key is found.
     """
-    return int.from_bytes(sha256(sid.encode()).digest()[:8], "big", signed=True)
+    key: int = _first_number(sha256(sid.encode()).digest())[0]
+    return key
 
 
 def check(connection: sqlite3.Connection, table: str) -> None:

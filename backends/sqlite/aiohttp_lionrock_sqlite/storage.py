@@ -21,7 +21,7 @@ from .transaction import Deletes, PurgeStep, Transaction, Writes
 
 __all__ = ["SqliteStorage"]
 
-FIRST_HASH = -(2**63)
+FIRST_HASH = -(2**63)  # the least of the table's keys: where a scan begins
 BATCH = 500  # calls or records in one transaction, so that no other writer waits long
 
 
@@ -35,8 +35,9 @@ class _Write:
 class SqliteStorage(JtiStorage):
     """Keeps the records in one table of a SQLite file, or of a private database in memory (``:memory:``).
 
-    ``busy_timeout`` is how many seconds another process's lock is waited for. Concurrent calls of one kind
-    share a statement or a commit. An open storage must not be taken through a fork.
+    ``busy_timeout`` is how many seconds to wait for another process's lock: above 0, at most 60. Concurrent calls of
+    one kind share a statement or a commit. An open storage must not be carried across a fork. Raises ConfigError with
+    every fault of the arguments.
     """
 
     CONTRACT: ClassVar[int] = 1
@@ -119,7 +120,7 @@ class SqliteStorage(JtiStorage):
         return won
 
     async def delete(self, sid: str) -> JtiRecord | None:
-        """Removes what cannot be read as a record, too; CorruptRecord then says that it is gone."""
+        """Removes a damaged record, too. CorruptRecord is then raised after the removal: there is nothing to return."""
         if not is_storable_text(sid):
             return None
         row = await self._deletes(_Write((hash_of(sid), sid)))

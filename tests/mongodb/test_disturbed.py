@@ -112,6 +112,15 @@ async def test_closing_does_not_wait_long_for_a_frozen_server(
     await reading
 
 
+async def test_opening_on_a_frozen_server_says_that_none_has_answered(
+    frozen: Callable[[], None], standalone_database: str
+) -> None:
+    frozen()
+    storage = MongoStorage.from_url(f"{standalone_database}&timeout={TIMEOUT}")
+    with pytest.raises(StorageUnavailable, match="no server has answered"):
+        await storage.open()
+
+
 async def test_a_secondary_alone_does_not_pass_for_service(replica_set: ReplicaSet) -> None:
     storage = MongoStorage.from_url(database_url(replica_set.secondaries()[0].url, "alone"))
     with pytest.raises(StorageUnavailable, match="takes no writes: it is not the primary"):

@@ -10,10 +10,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
+import pymongo
 import pytest
 from aiohttp_lionrock_mongodb import MongoStorage
+from aiohttp_lionrock_mongodb.calls import Calls
+from aiohttp_lionrock_mongodb.reasons import Place
 from pymongo.errors import ConnectionFailure, PyMongoError
 from support.mongod import Mongod, ReplicaSet, database_url
 from support.mongod_proxy import Proxy
@@ -176,12 +180,15 @@ async def test_a_delete_that_arrives_after_it_was_looked_for_gives_what_it_remov
 
 async def test_a_delete_beside_a_renewal_gives_the_record_with_its_successor(single: Scene) -> None:
     """Else a logout would not know of the session that took over."""
-    for after in (False, True):
-        sid = f"renewed {after}"
+    for cut in (False, True):
+        sid = f"renewed {cut}"
         record, superseded = replace(RECORD, sid=sid), replace(RECORD, sid=sid, version=2, successor="next")
         await single.other.insert(record)
         renewal = partial(single.other.replace, superseded, 1)
-        single.proxy.cut("find" if after else "delete", after=after, meanwhile=renewal)
+        if cut:
+            single.proxy.cut("delete", after=False, meanwhile=renewal)
+        else:
+            single.proxy.hold("delete", renewal)
         assert await single.storage.delete(sid) == superseded
         assert await single.other.get(sid) is None
 
@@ -250,6 +257,27 @@ async def test_a_majority_that_was_not_heard_of_in_time_makes_no_verdict_false(p
         assert await primary.storage.delete("sid") == SECOND
     assert await primary.other.get("sid") is None
     assert await primary.other.get("new") == NEW
+
+
+async def test_a_refusal_after_a_lost_write_does_not_say_that_nothing_was_done(single: Scene) -> None:
+    for command, call in (
+        ("update", lambda: single.storage.replace(SECOND, 1)),
+        ("delete", lambda: single.storage.delete("sid")),
+    ):
+        single.proxy.cut(command, after=False)
+        with single.server.failing(command, errorCode=13):
+            with pytest.raises(StorageUnavailable) as caught:
+                await call()
+        assert caught.value.maybe_done
+
+
+async def test_a_deadline_that_passes_says_that_a_write_may_be_done_and_that_a_read_changed_nothing() -> None:
+    async with pymongo.AsyncMongoClient[dict[str, Any]]("mongodb://127.0.0.1:1", connect=False) as client:
+        calls = Calls(Place(client.get_database("shop"), "h"), 0.05)  # type: ignore[arg-type]
+        for call, maybe_done in ((calls.write, True), (calls.read, False)):
+            with pytest.raises(StorageUnavailable, match=r"MongoDB at h did not answer within 0\.05 s") as caught:
+                await call(asyncio.sleep(1))
+            assert caught.value.maybe_done is maybe_done
 
 
 @pytest.mark.parametrize("code", [13, 2, 112, 14031])

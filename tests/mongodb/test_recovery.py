@@ -181,7 +181,7 @@ async def wire(standalone: Mongod) -> AsyncIterator[Wire]:
 
 async def test_a_call_to_servers_that_refuse_connections_did_nothing(wire: Wire, standalone_database: str) -> None:
     database = standalone_database.rpartition("/")[2]
-    storage = MongoStorage.from_url(f"mongodb://127.0.0.1:{wire.port}/{database}")
+    storage = MongoStorage.from_url(f"mongodb://127.0.0.1:{wire.port}/{database}&timeout=1.45")
     with pytest.raises(StorageUnavailable, match="not open") as unopened:
         await storage.insert(RECORD)
     assert not unopened.value.maybe_done
@@ -246,6 +246,33 @@ def test_a_storage_whose_event_loop_ended_opens_again_in_the_next(standalone_dat
     for sid in ("first", "second", "third"):
         asyncio.run(use(sid))
     asyncio.run(storage.aclose())
+
+
+def test_a_storage_whose_event_loop_ended_in_the_middle_of_a_read_does_not_wait_for_it(
+    standalone: Mongod, standalone_database: str
+) -> None:
+    storage = MongoStorage.from_url(standalone_database)
+    reading: list[asyncio.Future[Any]] = []
+
+    async def begin() -> None:
+        reading.append(asyncio.ensure_future(storage.get("sid")))
+        await asyncio.sleep(0.05)
+
+    async def reopen() -> float:
+        await storage.open()
+        begun = time.monotonic()
+        await storage.aclose()
+        return time.monotonic() - begun
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(storage.open())
+    with standalone.failing("find", times=1, blockConnection=True, blockTimeMS=500):
+        loop.run_until_complete(begin())
+        assert not reading[0].done()
+    assert asyncio.run(reopen()) < 1
+    loop.run_until_complete(asyncio.wait(reading))
+    reading[0].exception()
+    loop.close()
 
 
 async def test_a_storage_that_is_open_in_a_running_loop_is_not_taken_away_from_it(standalone_database: str) -> None:

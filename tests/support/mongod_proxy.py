@@ -16,7 +16,7 @@ class Proxy:
         self._port = port
         self._command = ""
         self._cuts = 0
-        self._after = self._late = False
+        self._after = self._late = self._held = False
         self._meanwhile: Meanwhile | None = None
         self._connections: list[asyncio.Future[None]] = []
         self.seen: list[str] = []
@@ -24,6 +24,10 @@ class Proxy:
     def cut(self, command: str, *, times: int = 1, after: bool, meanwhile: Meanwhile | None = None) -> None:
         """Cuts the connection before or after the server makes this command; ``meanwhile`` happens before the cut."""
         self._command, self._cuts, self._after, self._meanwhile = command, times, after, meanwhile
+
+    def hold(self, command: str, meanwhile: Meanwhile) -> None:
+        """Lets ``meanwhile`` happen before the next such command goes to the server."""
+        self._command, self._held, self._meanwhile = command, True, meanwhile
 
     def delay(self, command: str) -> None:
         """Cuts the connection, and lets the command arrive at the server once the driver has looked for its effect."""
@@ -68,6 +72,9 @@ class Proxy:
             request = await _message(reader)
             name = _command_of(request)
             self.seen.append(name)
+            if self._held and name == self._command:
+                self._held = False
+                await self._let_happen()
             if self._cuts > 0 and name == self._command:
                 self._cuts -= 1
                 doomed.set()
@@ -75,7 +82,7 @@ class Proxy:
                     await self._deliver_late(request, driver, server)
                     return
                 if not self._after:
-                    await self._before_the_cut()
+                    await self._let_happen()
                     return
             server.write(request)
 
@@ -92,11 +99,11 @@ class Proxy:
         while True:
             answer = await _message(server)
             if doomed.is_set():
-                await self._before_the_cut()
+                await self._let_happen()
                 return
             driver.write(answer)
 
-    async def _before_the_cut(self) -> None:
+    async def _let_happen(self) -> None:
         if self._meanwhile is not None:
             await self._meanwhile()
 

@@ -30,7 +30,7 @@ class Place:
 
     def silence(self, seconds: float) -> str:
         """What a deadline that passed is called."""
-        reason = "" if topology_of(self.database).has_writable_server() else f": {self._no_server()}"
+        reason = "" if self._has_primary() else f": {self._no_server()}"
         return f"MongoDB at {self.hosts} did not answer within {seconds:g} s{reason}"
 
     def failure(self, exc: Exception) -> str:
@@ -48,21 +48,27 @@ class Place:
             return WRONG_LOGIN
         if code in UNAUTHORIZED:
             return NO_ROLE + self.database.name
-        if isinstance(exc, ConnectionFailure) and not topology_of(self.database).has_writable_server():
-            return self._no_server()
-        if isinstance(exc, ConfigurationError):
-            return NOT_IN_DNS
+        if isinstance(exc, ConnectionFailure | ConfigurationError) and not self._has_primary():
+            return NOT_IN_DNS if isinstance(exc, ConfigurationError) else self._no_server()
         details = getattr(exc, "details", None)
         name = details.get("codeName") if isinstance(details, Mapping) else None
         return f"{type(exc).__name__} ({name})" if name else type(exc).__name__
 
+    def _has_primary(self) -> bool:
+        return bool(topology_of(self.database).has_writable_server())
+
     def _no_server(self) -> str:
         """Why no server can be written to, by what the driver knows of each of them."""
-        servers = topology_of(self.database).server_descriptions().values()
-        if not servers or any(isinstance(server.error, ConfigurationError) for server in servers):
+        topology = topology_of(self.database)
+        servers = topology.server_descriptions().values()
+        is_empty_set = not servers and topology.topology_type_name == "ReplicaSetNoPrimary"
+        if is_empty_set or any(isinstance(server.error, ConfigurationError) for server in servers):
             return WRONG_SET
-        if {server.server_type_name for server in servers if server.error is None} == {"RSGhost"}:
+        kinds = {server.server_type_name for server in servers if server.error is None}
+        if kinds == {"RSGhost"}:
             return NOT_INITIATED
+        if not servers or kinds == {"Unknown"}:
+            return "no server has answered"
         # These errors come from watching the servers, before anybody logs in: there is no password in them.
         faults = [str(server.error).partition(" (configured")[0] for server in servers if server.error is not None]
         return f"there is no primary ({', '.join(faults) or 'none is elected'})"

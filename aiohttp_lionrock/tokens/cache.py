@@ -26,6 +26,8 @@ class _Known(Generic[T]):
 
     __slots__ = ("begins", "content", "ends", "has_come", "is_own", "keys", "policy", "said", "weight")
 
+    begins: float
+    ends: float
     content: T
 
     def __init__(self, keys: KeyRing, said: Claims | bytes, is_own: bool, weight: int) -> None:
@@ -33,8 +35,7 @@ class _Known(Generic[T]):
         self.said = said
         self.is_own = is_own
         self.weight = weight
-        self.policy: TokenPolicy | None = None  # the one that it was judged under
-        self.begins = self.ends = 0.0
+        self.policy: TokenPolicy | None = None  # the one that it was judged under; what else was found is set with it
         self.has_come = False
 
 

@@ -98,7 +98,7 @@ class Faults:
     def text(self, where: str, value: object) -> None:
         """Text that is not empty and that every storage can keep."""
         if not is_storable_text(value) or not value:
-            self.add(f"{where} must be text that is not empty, in valid Unicode, not {shown(value)}")
+            self.add(f"{where} must be non-empty text in valid Unicode, not {shown(value)}")
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

@@ -128,7 +128,7 @@ class SessionConfig:
         if refresh_token and refresh_token.name == access_token.name:
             faults.add(f"refresh_token.name and the access token's name are both {access_token.name!r}")
         if faults.found and secrets_are_readable:
-            faults.found.extend(self._secret_faults(os.environ))
+            faults.found.extend(_secret_faults(self, os.environ))
         faults.raise_if_any()
         for name in ("audience", "secrets", "previous_secret", "previous_secrets", "clear_site_data"):
             if isinstance(getattr(self, name), list):
@@ -146,11 +146,6 @@ class SessionConfig:
             return JtiConfig()
         faults.add("storage is given but jti is switched off: nothing would use it; remove one of the two")
         return None
-
-    def _secret_faults(self, environ: Mapping[str, str]) -> list[str]:
-        """For a message that goes out anyhow: who reads the environment judges the secrets, but too late for it."""
-        secrets = self.secrets_given()
-        return secrets.faults(secrets.in_use(environ, {}))
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any]) -> Self:
@@ -202,7 +197,7 @@ class SessionConfig:
         except ConfigError as exc:
             raise ConfigError([*faults.found, *exc.faults]) from None
         if faults.found:
-            raise ConfigError([*faults.found, *config._secret_faults(environ)])
+            raise ConfigError([*faults.found, *_secret_faults(config, environ)])
         return config
 
     @property
@@ -232,6 +227,12 @@ def _named_settings(cls: type[SessionConfig], settings: object, faults: Faults) 
     else:
         way_out = 'for example {"expires": 3600}'
     raise ConfigError(f"settings must be a mapping of names to values, not {shown(settings)}; {way_out}")
+
+
+def _secret_faults(config: SessionConfig, environ: Mapping[str, str]) -> list[str]:
+    """For a message that goes out anyhow: who reads the environment judges the secrets, but too late for it."""
+    secrets = config.secrets_given()
+    return secrets.faults(secrets.in_use(environ, {}))
 
 
 def _covered_uses(jti: JtiConfig | None, has_refresh: bool, has_storage: bool) -> set[str]:

@@ -26,7 +26,7 @@ Kinds = tuple[Any, ...]
 def read_environment(prefix: str, environ: Mapping[str, str], cls: type[Any], faults: Faults) -> dict[str, Any]:
     """The settings of a dataclass, tables and all, from the variables with this prefix. No message shows a secret."""
     if not isinstance(prefix, str) or not prefix:
-        raise ConfigError(f"the prefix must be text that is not empty, not {shown(prefix)}")
+        raise ConfigError(f"the prefix must be non-empty text, not {shown(prefix)}")
     variables = _variables(prefix, cls)
     values: dict[str, Any] = {}
     for name, written in environ.items():

@@ -90,7 +90,7 @@ def _check_audience(audience: object, faults: Faults) -> None:
         return
     listed = audience if isinstance(audience, list | tuple) else (audience,)
     if not listed or not all(name and is_storable_text(name) for name in listed):
-        faults.add("audience must be text that is not empty, in valid Unicode, or a list of such")
+        faults.add("audience must be non-empty text in valid Unicode, or a list of such texts")
 
 
 def _check_clear_site_data(directives: object, faults: Faults) -> None:

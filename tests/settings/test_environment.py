@@ -171,5 +171,5 @@ def test_a_weak_secret_of_the_environment_stands_beside_the_other_faults() -> No
 
 @pytest.mark.parametrize("prefix", ["", None, 5])
 def test_a_prefix_is_text_that_is_not_empty(prefix: Any) -> None:
-    with pytest.raises(ConfigError, match="prefix must be text"):
+    with pytest.raises(ConfigError, match="prefix must be non-empty text"):
         SessionConfig.from_env(prefix, {"PATH": "/bin"})

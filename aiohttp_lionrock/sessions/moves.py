@@ -149,7 +149,7 @@ class Moves:
                 await self._endings.end(sid)
 
     def _superseded(self, record: JtiRecord, draft: Draft) -> JtiRecord:
-        stays = max(SUPERSEDED_FOR, int(self._leeway.zone) + 1)
+        stays = max(SUPERSEDED_FOR, int(self._leeway.reuse + self._leeway.skew) + 1)
         return JtiRecord(
             sid=record.sid,
             version=record.version,

@@ -28,8 +28,8 @@ class Leeway(NamedTuple):
 
     @property
     def zone(self) -> float:
-        """Seconds after a rotation or renewal in which an old token is no proof of anything."""
-        return self.reuse + self.skew
+        """Seconds after a rotation in which an old token is no proof of anything: none if strict."""
+        return self.reuse + self.skew if self.reuse else 0
 
 
 def state_of(record: JtiRecord) -> State:
@@ -76,7 +76,7 @@ def check_refresh(record: JtiRecord | None, jti: str | None, exp: float, now: in
     age = _age(record, now)
     if leeway.reuse and -leeway.skew <= age <= leeway.reuse:
         return record
-    if age < -leeway.skew or (leeway.reuse and age <= leeway.zone):  # without a leeway, strict in the same second too
+    if age < -leeway.skew or (leeway.zone and age <= leeway.zone):  # if strict, a replay in the same second too
         raise TokenSuperseded("refresh token was rotated a moment ago")
     raise TokenReused("refresh token was used before")
 
@@ -87,7 +87,7 @@ def _alive(record: JtiRecord | None, exp: float, now: int, leeway: Leeway) -> Jt
             raise TokenExpired("token has expired")
         raise TokenRevoked("session was ended")
     if state_of(record) is State.SUPERSEDED:
-        if _age(record, now) <= leeway.zone:
+        if _age(record, now) <= leeway.reuse + leeway.skew:
             raise TokenSuperseded("session was renewed a moment ago")
         raise TokenRevoked("session was renewed")
     return record

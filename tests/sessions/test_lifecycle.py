@@ -264,10 +264,12 @@ async def test_until_the_leeway_has_begun_the_previous_token_gets_its_successor_
     await browser.manager.aclose()
 
 
+@pytest.mark.parametrize("leeway", [0, LEEWAY])
 @pytest.mark.parametrize("ahead", [31, 600])
 async def test_a_rotation_further_in_the_future_than_the_skew_is_superseded_and_no_verdict(
-    browser: Browser, clock: FakeClock, ahead: int
+    build: Callable[..., SessionManager], clock: FakeClock, ahead: int, leeway: int
 ) -> None:
+    browser = Browser(build(jti={"reuse_leeway": leeway}))
     await browser.log_in()
     straggler = browser.copy()
     clock.advance(ACCESS_LIFETIME)

@@ -4,10 +4,21 @@ import asyncio
 import logging
 
 import pytest
-from support.browser import REFRESH, ZONE, Browser, claims, leeway_begun, make_manager
+from support.browser import (
+    ACCESS,
+    LEEWAY,
+    REFRESH,
+    ZONE,
+    Browser,
+    assert_deleted,
+    assert_untouched,
+    claims,
+    leeway_begun,
+    make_manager,
+)
 from support.storages import Interleaved
 
-from aiohttp_lionrock import JtiEvent, MemoryStorage, TokenReused, TokenRevoked
+from aiohttp_lionrock import JtiEvent, MemoryStorage, Session, TokenReused, TokenRevoked, TokenSuperseded
 from aiohttp_lionrock.testing import FakeClock
 
 
@@ -123,3 +134,60 @@ async def test_an_old_refresh_cookie_beside_that_of_another_session_is_a_replay_
     session = await own.manager.load({REFRESH: [thief.cookies[REFRESH], own.cookies[REFRESH]]})
     assert session["sub"] == "eve"
     assert not await browser.is_logged_in()
+
+
+# --- between leeway and verdict ----------------------------------------------------------------------------------
+
+
+async def disputed(owner: Browser, clock: FakeClock) -> Browser:
+    """A thief who has refreshed first, and an owner who comes too late for the leeway and too early for a verdict."""
+    await owner.log_in()
+    thief = owner.copy()
+    await thief.refresh()
+    await leeway_begun(thief)
+    clock.advance(LEEWAY + 1)
+    return thief
+
+
+async def test_a_login_with_a_disputed_refresh_token_ends_the_session_it_is_of(
+    browser: Browser, clock: FakeClock
+) -> None:
+    thief = await disputed(browser, clock)
+    session = await browser.visit(lambda session: session.update(sub="ann"), only=REFRESH)
+    assert type(session.rejected) is TokenSuperseded
+    assert set(browser.sent) == {ACCESS, REFRESH}
+    assert await browser.is_logged_in()
+    assert_untouched(thief, await thief.refresh(), TokenRevoked)
+
+
+async def test_a_login_of_another_user_with_a_disputed_refresh_token_ends_nothing(
+    browser: Browser, clock: FakeClock
+) -> None:
+    thief = await disputed(browser, clock)
+    await browser.visit(lambda session: session.update(sub="bob"), only=REFRESH)
+    assert browser.access["sub"] == "bob"
+    assert await browser.is_logged_in()
+    assert await thief.is_logged_in()
+
+
+async def test_a_logout_with_a_disputed_refresh_token_ends_the_session_it_is_of(
+    browser: Browser, clock: FakeClock
+) -> None:
+    thief = await disputed(browser, clock)
+    await browser.refresh(Session.invalidate)
+    assert_deleted(browser, ACCESS, REFRESH)
+    assert not await thief.is_logged_in()
+    assert await browser.manager.sessions("ann") == []
+
+
+async def test_a_disputed_refresh_token_is_no_replay_and_revokes_nothing(browser: Browser, clock: FakeClock) -> None:
+    heard: list[JtiEvent] = []
+
+    async def listen(event: JtiEvent) -> None:
+        heard.append(event)
+
+    browser.manager.on_reuse.append(listen)
+    thief = await disputed(browser, clock)
+    assert_untouched(browser, await browser.refresh(), TokenSuperseded)
+    assert heard == []
+    assert await thief.is_logged_in()

@@ -114,9 +114,11 @@ class Browser:
         return str(self.refreshing["sid"] if REFRESH in self.cookies else self.access["sid"])
 
     async def is_logged_in(self) -> bool:
-        """Whether each cookie, brought alone, is honoured. Nothing is saved, so nothing is rotated."""
+        """Whether each cookie, brought alone, is honoured: all or none. Nothing is saved, so nothing is rotated."""
         loaded = [await self.manager.load({name: value}) for name, value in self.cookies.items()]
-        return bool(loaded) and not any(session.is_new for session in loaded)
+        honoured = {not session.is_new for session in loaded}
+        assert len(honoured) < 2, "one cookie is honoured, the other one is not"
+        return honoured == {True}
 
 
 async def record_of(browser: Browser) -> JtiRecord:

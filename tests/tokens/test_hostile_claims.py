@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from support.forgery import ABSENT, HUGE, NAME, NOW, REFRESH, Refuse, claims, forge, manager_with, to_bytes
 
-from aiohttp_lionrock import MemoryStorage, TokenClaimError, TokenExpired, TokenMalformed
+from aiohttp_lionrock import MemoryStorage, TokenClaimError, TokenExpired, TokenMalformed, TokenRevoked, TokenTooLarge
 
 NO_NUMBERS = ["", "1800003600", "1e9", True, False, None, [], [NOW + 60], {}, {"$gt": 0}]
 
@@ -55,13 +55,26 @@ async def test_a_sid_that_is_no_text_is_refused_and_never_reaches_the_storage(va
     assert type(await refused(forge(claims(sid=value)))) is TokenClaimError
 
 
-async def test_a_sid_that_no_record_can_hold_is_refused_or_written_without_an_error() -> None:
-    """Seen where a token without a jti is let in: its sid is then recorded as it came."""
-    for sid in ("a\x00b", "\x00", "s" * 512, "\U0001f981" * 512):
-        manager = manager_with(MemoryStorage(clock=lambda: NOW), jti={"require": False})
-        session = await manager.load({NAME: forge(claims(sid=sid, jti=ABSENT))})
-        session["user"] = "eve"
-        assert await manager.save(session)
+@pytest.mark.parametrize("sid", ["a\x00b", "\x00", "\U0001f981" * 512], ids=lambda sid: ascii(sid)[:20])
+async def test_a_sid_that_no_record_can_hold_is_refused_and_never_reaches_the_storage(
+    sid: str, refused: Refuse
+) -> None:
+    assert isinstance(await refused(forge(claims(sid=sid))), TokenClaimError | TokenTooLarge)
+
+
+@pytest.mark.parametrize("has_storage", [False, True])
+async def test_the_longest_sid_is_written_or_revoked_without_an_error(has_storage: bool) -> None:
+    storage = MemoryStorage(clock=lambda: NOW) if has_storage else None
+    manager = manager_with(storage, refresh_token=True, jti=has_storage and {"token_use": "refresh"})
+    session = await manager.load({NAME: forge(claims(sid="s" * 512, token_use="access"))})
+    assert session.rejected is None
+    session["user"] = "eve"
+    changes = await manager.save(session)
+    if has_storage:
+        assert changes == []
+        assert type(session.rejected) is TokenRevoked
+    else:
+        assert len(changes) == 2
 
 
 @pytest.mark.parametrize("value", [*NO_TEXTS, "j" * 513, "j" * 4096], ids=lambda v: repr(v)[:20])

@@ -187,7 +187,7 @@ class Moves:
 
     def _give_back_later(self, draft: Draft) -> None:
         if (before := draft.handed_over) is not None:
-            self._repairs.add(Urgency.HELD, before.sid, lambda: self._give_back(before, draft.sid))
+            self._repairs.add(Urgency.HELD, draft.sid, lambda: self._give_back(before, draft.sid))
 
     async def _give_back(self, before: JtiRecord, successor: str) -> bool:
         """Undoes a hand-over that may have been made: only where it is this one that the record names."""
@@ -219,7 +219,7 @@ class Moves:
             await self._turns.change(stored.sid, stored, begin)
             return True
 
-        self._repairs.add(Urgency.LEEWAY, stored.sid, settle)
+        self._repairs.add(Urgency.LEEWAY, f"{stored.sid} {stored.previous_jti}", settle)
 
     def _covers(self, use: str) -> bool:
         policy = self._config.access if use == "access" else self._config.refresh

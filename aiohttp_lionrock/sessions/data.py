@@ -119,10 +119,8 @@ def check_storable(key: str, value: object) -> None:
 
 def _is_same(value: object, was: object) -> bool:
     """Whether a token would say the same of both: 1 is neither True nor 1.0, and 0.0 is not -0.0."""
-    if type(value) is not type(was):
-        return False
-    if type(value) in SCALARS:
-        return value == was and (type(value) is not float or repr(value) == repr(was))
+    if type(value) in SCALARS and type(was) in SCALARS:
+        return type(value) is type(was) and value == was and (type(value) is not float or repr(value) == repr(was))
     try:
         return encode(value) == encode(was)
     except (TypeError, ValueError, RecursionError):

@@ -375,25 +375,28 @@ async def test_a_logout_that_failed_is_none_and_the_next_one_is(world: World, ca
 # What is taken back
 
 
-async def held_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on what follows an answer waits for the end of the manager."""
+def held_up(world: World, monkeypatch: pytest.MonkeyPatch, call: str = "get") -> None:
+    """The next request meets one such call that is answered; what it leaves behind meets a failure, and waits."""
     monkeypatch.setattr(repairs, "FIRST_PAUSE", 60.0)
     monkeypatch.setattr(repairs, "LONGEST_PAUSE", 60.0)
-    with world.storage.away():
+    world.storage.fail(call, "before", skip=1)
+
+
+async def turn() -> None:
+    for _ in range(20):
         await asyncio.sleep(0)
-        for _ in range(20):
-            await asyncio.sleep(0)
 
 
+@pytest.mark.parametrize("mode", ["before", "hang"])
 async def test_nothing_that_another_renewal_replaced_is_brought_back(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     browser = await world.logged_in()
-    other = browser.copy(world.elsewhere)
-    old = browser.sid
-    world.storage.fail("replace", "before")
+    other, old = browser.copy(world.elsewhere), browser.sid
+    held_up(world, monkeypatch)
+    world.storage.fail("replace", mode)
     await assert_unavailable(browser.visit(Session.renew))
-    await held_up(world, monkeypatch)
+    await turn()
     await other.visit(Session.renew)
     await world.manager.aclose()
     left = await world.records.get(old)
@@ -404,27 +407,40 @@ async def test_nothing_that_another_renewal_replaced_is_brought_back(
     assert [record.sid for record in await world.elsewhere.sessions("ann")] == [other.sid]
 
 
-@pytest.mark.parametrize("mode", ["before", "after"])
+@pytest.mark.parametrize("mode", ["before", "after", "hang", "hang after"])
 async def test_nothing_that_was_ended_meanwhile_is_brought_back(
     world: World, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     browser = await world.logged_in()
+    held_up(world, monkeypatch)
     world.storage.fail("replace", mode)
     await assert_unavailable(browser.visit(Session.renew))
-    await held_up(world, monkeypatch)
+    await turn()
     await browser.copy(world.elsewhere).log_out()
     await world.manager.aclose()
     assert not await honoured(browser.copy(world.elsewhere))
     assert await world.elsewhere.sessions("ann") == []
 
 
+async def test_what_is_written_meanwhile_is_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = await world.logged_in()
+    held_up(world, monkeypatch)
+    world.storage.fail("replace", "before")
+    await assert_unavailable(browser.visit(Session.renew))
+    await turn()
+    await browser.copy(world.elsewhere).visit(lambda session: session.describe(device="phone"))
+    await world.manager.aclose()
+    assert [dict(record.metadata) for record in await world.elsewhere.sessions("ann")] == [{"device": "phone"}]
+
+
 async def test_two_renewals_of_one_session_that_failed_are_both_taken_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     browser = await world.logged_in()
+    held_up(world, monkeypatch)
     world.storage.fail("replace", "before")
     await assert_unavailable(browser.visit(Session.renew))
-    await held_up(world, monkeypatch)
+    await turn()
     world.storage.fail("replace", "after")
     await assert_unavailable(browser.visit(Session.renew))
     await world.manager.aclose()
@@ -436,8 +452,9 @@ async def test_a_rotation_that_follows_another_closely_has_its_leeway_too(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     browser = await world.logged_in()
+    held_up(world, monkeypatch, "replace")
     await browser.refresh()
-    await held_up(world, monkeypatch)
+    await turn()
     world.clock.advance(1)
     replaced = browser.cookies[REFRESH]
     await browser.refresh()

@@ -1,5 +1,7 @@
 """Endings: how a session is ended, and whatever took over from it with it."""
 
+import asyncio
+
 from ..errors import StorageUnavailable
 from ..storage.contract import JtiRecord, JtiStorage
 from .repairs import Repairs, Urgency
@@ -22,14 +24,21 @@ class Endings:
 
         True for the one caller that ended something alive.
         """
-        for _ in range(LONGEST_CHAIN):
-            removed = await self._storage.delete(sid)
-            if removed is None or state_of(removed) is not State.SUPERSEDED:
-                return removed is not None
-            successor = await self._successor_of(removed)
-            if successor is None:
-                return False
-            sid = successor
+        record, passed = await self._storage.get(sid), None
+        try:
+            for _ in range(LONGEST_CHAIN):
+                if record is None:
+                    return False
+                passed = record if state_of(record) is State.SUPERSEDED else passed
+                removed = await self._storage.delete(record.sid)
+                if removed is None or state_of(removed) is not State.SUPERSEDED:
+                    return removed is not None
+                passed = removed
+                record = await self._successor_of(removed)
+        except (StorageUnavailable, asyncio.CancelledError):
+            if passed is not None:
+                self._end_later(passed)
+            raise
         return False
 
     async def end_subject(self, subject: str, keep: str | None) -> int:
@@ -38,21 +47,18 @@ class Endings:
         superseded = sum(record.sid != keep and state_of(record) is State.SUPERSEDED for record in listed)
         return max(0, await self._storage.delete_subject(subject, keep) - superseded)
 
-    async def _successor_of(self, removed: JtiRecord) -> str | None:
-        """The sid that took over, where it belongs to the same subject; else it is not ours to end."""
-        assert removed.successor is not None
-        try:
-            successor = await self._storage.get(removed.successor)
-        except StorageUnavailable:
-            # The record that named it is gone: nobody else will find the way.
-            self._end_later(removed)
-            raise
-        return successor.sid if successor is not None and successor.subject == removed.subject else None
+    async def _successor_of(self, superseded: JtiRecord) -> JtiRecord | None:
+        """What took over, where it belongs to the same subject; else it is not ours to end."""
+        assert superseded.successor is not None
+        successor = await self._storage.get(superseded.successor)
+        return successor if successor is not None and successor.subject == superseded.subject else None
 
-    def _end_later(self, removed: JtiRecord) -> None:
+    def _end_later(self, superseded: JtiRecord) -> None:
+        """Ends what took over from a record that may be deleted by now: nobody else will find the way."""
+
         async def end() -> bool:
-            if (successor := await self._successor_of(removed)) is not None:
-                await self.end(successor)
+            if (successor := await self._successor_of(superseded)) is not None:
+                await self.end(successor.sid)
             return True
 
-        self._repairs.add(Urgency.HELD, f"end {removed.sid}", end)
+        self._repairs.add(Urgency.HELD, f"end {superseded.sid}", end)

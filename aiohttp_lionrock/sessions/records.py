@@ -4,8 +4,8 @@ Verdicts say whether a token may come in; moves and endings change the record; r
 """
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from ..errors import TokenSuperseded
 from ..settings.config import JtiConfig, SessionConfig
@@ -50,6 +50,7 @@ class RecordJti(JtiAuthority):
         )
         self._trusted: dict[tuple[str, str], float] = {}
         self._trust_epoch = 0
+        self._begun_work: set[asyncio.Task[Any]] = set()
 
     async def judge(self, candidate: Candidate) -> Verdict:
         contents, policy, _, now = candidate
@@ -74,9 +75,9 @@ class RecordJti(JtiAuthority):
         if plan.act is Act.WRITE:
             return await self._link(self._moves.write, draft)
         if plan.act is Act.START:
-            work = asyncio.ensure_future(self._link(self._moves.start, draft))
+            work = self._begun(self._link(self._moves.start, draft))
         else:
-            work = asyncio.ensure_future(self._link(self._moves.move, draft, plan))
+            work = self._begun(self._link(self._moves.move, draft, plan))
         if draft.presented.sid is not None:  # it is left for another one
             work.add_done_callback(self._distrust)
         try:
@@ -95,16 +96,25 @@ class RecordJti(JtiAuthority):
         self._repairs.open()
 
     async def aclose(self) -> None:
+        while self._begun_work:  # of callers that went away too: it may have to be taken back
+            await asyncio.wait(self._begun_work)
         await self._repairs.aclose()
+
+    def _begun(self, call: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Work in a task of its own, which goes on where its caller goes away."""
+        work = asyncio.get_running_loop().create_task(call)
+        self._begun_work.add(work)
+        work.add_done_callback(self._begun_work.discard)
+        return work
 
     def _forget(self, draft: Draft, work: "asyncio.Future[list[Issued]]") -> None:
         """Takes back what was done for a caller that went away: the cookies will not be sent."""
         if not work.cancelled() and work.exception() is None:
             self._undoing.take_back(draft)
 
-    async def _revoking(self, call: Awaitable[T]) -> T:
+    async def _revoking(self, call: Coroutine[Any, Any, T]) -> T:
         """What a revocation has begun is finished, and nothing is trusted that was read before it was done."""
-        work = asyncio.ensure_future(call)
+        work = self._begun(call)
         work.add_done_callback(self._distrust)
         return await asyncio.shield(work)
 

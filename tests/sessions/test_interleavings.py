@@ -242,3 +242,17 @@ async def test_revoking_by_sid_beside_a_renewal_leaves_nothing_alive_and_is_true
         for browser in (world.before, tab):
             assert True not in await world.honoured(browser)
         assert await world.living("ann") == 0
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+async def test_of_two_who_revoke_one_has_ended_it(processes: int, renewed: bool) -> None:
+    for schedule in schedules():
+        world = World(processes)
+        await world.before.log_in("ann")
+        sid = world.before.sid
+        if renewed:
+            await world.before.visit(renewal)
+        first, last = world.managers[0], world.managers[-1]
+        ended = await world.storage.run(schedule, first.revoke(sid), last.revoke(sid))
+        assert sorted(ended) == [False, True]
+        assert await world.living("ann") == 0

@@ -1,0 +1,333 @@
+"""A session that is saved more than once, ended, copied, or asked for by two tasks at a time."""
+
+import asyncio
+import copy
+import logging
+import pickle
+from collections import OrderedDict
+
+import pytest
+from aiohttp import web
+from support.browser import Browser, claims, record_of
+from support.visitor import install, start
+
+from aiohttp_lionrock import Session, get_session
+from aiohttp_lionrock.errors import SessionDataError, SessionSealed
+from aiohttp_lionrock.sessions.session import seal, warn_if_changed
+
+
+async def loaded(browser: Browser) -> Session:
+    return await browser.manager.load(browser.cookies)
+
+
+async def save(browser: Browser, session: Session) -> list[str]:
+    """The names of the cookies that the response carries."""
+    browser.receive(await browser.manager.save(session))
+    return [change.name for change in browser.changes]
+
+
+# Saved twice
+
+
+async def test_what_was_saved_is_not_saved_again(browser: Browser) -> None:
+    session = await loaded(browser)
+    session["list"] = [1]
+    session.describe(device="phone")
+    assert len(await save(browser, session)) == 2
+    assert await save(browser, session) == []
+    session["list"].append(2)
+    assert len(await save(browser, session)) == 2
+    assert (await loaded(browser))["list"] == [1, 2]
+    assert await save(browser, session) == []
+
+
+@pytest.mark.parametrize("ask", [Session.changed, Session.renew])
+async def test_what_was_asked_for_is_done_once(browser: Browser, ask: object) -> None:
+    await browser.log_in()
+    session = await loaded(browser)
+    assert callable(ask)
+    ask(session)
+    assert len(await save(browser, session)) == 2
+    sid = session.sid
+    assert await save(browser, session) == []
+    assert session.sid == sid == browser.sid
+
+
+async def test_labels_are_put_on_once_and_later_ones_beside_them(browser: Browser) -> None:
+    await browser.log_in()
+    session = await loaded(browser)
+    session.describe(device="phone")
+    await save(browser, session)
+    version = (await record_of(browser)).version
+    assert await save(browser, session) == []
+    assert (await record_of(browser)).version == version
+    session.describe(place="home")
+    await save(browser, session)
+    assert dict((await record_of(browser)).metadata) == {"device": "phone", "place": "home"}
+
+
+async def test_after_it_was_written_a_session_is_as_the_next_request_would_find_it(browser: Browser) -> None:
+    session = await loaded(browser)
+    assert (session.is_new, session.id, session.expires_at) == (True, None, None)
+    session.update(sub="ann", cart=[1])
+    await save(browser, session)
+    found = await loaded(browser)
+    assert (session.id, session.sid, session.creator) == (found.id, found.sid, found.creator)
+    assert (session.is_new, found.is_new) == (False, False)
+    assert session.expires_at == claims(list(browser.cookies.values())[1])["exp"]
+    assert dict(session) == dict(found)
+    assert session.subject == found.subject == "ann"
+
+
+async def test_who_leaves_after_a_first_save_takes_along_only_what_was_assigned_since(browser: Browser) -> None:
+    await browser.log_in(cart=[1])
+    session = await loaded(browser)
+    session["theme"] = "dark"
+    await save(browser, session)
+    session["sub"] = "bob"
+    await save(browser, session)
+    assert dict(await loaded(browser)) == {"sub": "bob"}
+
+
+async def test_a_session_that_was_ended_may_begin_again(browser: Browser) -> None:
+    await browser.log_in(cart=[1])
+    before = browser.copy()
+    session = await loaded(browser)
+    session.invalidate()
+    assert len(await save(browser, session)) == 2
+    assert browser.cookies == {}
+    assert await save(browser, session) == []
+    session["sub"] = "bob"
+    assert len(await save(browser, session)) == 2
+    assert dict(await loaded(browser)) == {"sub": "bob"}
+    assert browser.sid != before.sid
+    assert not await before.is_logged_in()
+
+
+# After invalidate()
+
+
+async def test_nothing_of_before_is_left_after_the_end(browser: Browser) -> None:
+    await browser.log_in(cart=[1])
+    session = await loaded(browser)
+    sid, id_ = session.sid, session.id
+    session.describe(device="phone")
+    session["note"] = "x"
+    session.invalidate()
+    assert (dict(session), session.is_new, session.id, session.expires_at) == ({}, True, None, None)
+    assert session.subject is None
+    assert session.sid != sid
+    session.describe(place="home")
+    session.update(sub="bob", list=[])
+    session["list"].append(1)
+    await save(browser, session)
+    found = await loaded(browser)
+    assert dict(found) == {"sub": "bob", "list": [1]}
+    assert found.id != id_
+    assert dict((await record_of(browser)).metadata) == {"place": "home"}
+    assert await browser.manager.sessions("ann") == []
+
+
+async def test_labels_alone_after_the_end_begin_no_session(browser: Browser) -> None:
+    await browser.log_in()
+    session = await loaded(browser)
+    session.invalidate()
+    session.describe(place="home")
+    await save(browser, session)
+    assert browser.cookies == {}
+
+
+async def test_what_was_stored_and_removed_after_the_end_begins_no_session(browser: Browser) -> None:
+    await browser.log_in()
+    session = await loaded(browser)
+    session.invalidate()
+    session["note"] = 1
+    del session["note"]
+    await save(browser, session)
+    assert browser.cookies == {}
+
+
+# Copies
+
+
+async def test_a_copy_has_the_data_alone(browser: Browser) -> None:
+    await browser.log_in(list=[[1]])
+    session = await loaded(browser)
+    copies = [
+        session.copy(),
+        copy.copy(session),
+        copy.deepcopy(session),
+        *(pickle.loads(pickle.dumps(session, protocol)) for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)),
+        copy.deepcopy({"held": session})["held"],
+    ]
+    for twin in copies:
+        assert type(twin) is Session
+        assert dict(twin) == {"sub": "ann", "list": [[1]]}
+        assert twin == session
+        assert (twin.is_new, twin.id, twin.expires_at) == (True, None, None)
+        assert twin.sid != session.sid
+        twin["list"][0].append(2)
+        twin["mine"] = True
+    assert dict(session) == {"sub": "ann", "list": [[1]]}
+    assert await save(browser, session) == []
+    assert len({twin.sid for twin in copies}) == len(copies)
+
+
+async def test_a_copy_of_a_sealed_session_is_open(browser: Browser) -> None:
+    session = Session({"a": 1})
+    seal(session)
+    twin = session.copy()
+    twin["a"] = 2
+    assert session["a"] == 1
+
+
+def test_a_copy_of_what_cannot_be_stored_names_the_key() -> None:
+    session = Session({"list": [1]})
+    session["list"].append(object())
+    for way in (Session.copy, copy.deepcopy):
+        with pytest.raises(SessionDataError, match="list"):
+            way(session)
+
+
+def test_merging_in_place_keeps_the_session_and_checks_each_key() -> None:
+    session = same = Session({"a": 1})
+    session |= {"b": [2]}
+    session |= [("c", 3)]
+    assert session is same
+    assert dict(session) == {"a": 1, "b": [2], "c": 3}
+    with pytest.raises(SessionDataError, match="exp"):
+        session |= {"exp": 1}
+
+
+# What it is not
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("max_age", "cookie_max_age"),
+        ("permanent", "cookie_max_age"),
+        ("modified", r"session\.changed\(\)"),
+        ("new", r"session\.is_new"),
+        ("sid", r"session\.renew\(\)"),
+        ("id", "first write"),
+        ("subject", r"session\['sub'\]"),
+        ("user", r"session\['name'\] = value"),
+        ("is_new", r"session\['name'\] = value"),
+        ("_life", "no attribute"),
+        ("__dict__", "no attribute"),
+    ],
+)
+def test_an_attribute_is_never_set_and_the_error_says_what_there_is(name: str, hint: str) -> None:
+    session = Session()
+    with pytest.raises(AttributeError, match=hint):
+        setattr(session, name, 1)
+    assert list(session) == []
+
+
+def test_an_unknown_attribute_is_an_error_and_a_session_has_no_dictionary() -> None:
+    session = Session({"user": 1})
+    for name in ("user", "modified", "new", "identity", "__dict__"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(session, name)
+    with pytest.raises(TypeError):
+        hash(session)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda session: session.update(a=2),
+        lambda session: session.pop("a"),
+        lambda session: session.popitem(),
+        lambda session: session.setdefault("b", 1),
+        Session.clear,
+        Session.changed,
+        Session.renew,
+        Session.invalidate,
+        lambda session: session.describe(a="b"),
+        lambda session: session.__ior__({"a": 2}),
+    ],
+)
+def test_a_sealed_session_is_not_changed(change: object) -> None:
+    session = Session({"a": 1})
+    sid = session.sid
+    seal(session)
+    assert callable(change)
+    with pytest.raises(SessionSealed):
+        change(session)
+    assert (dict(session), session.sid) == ({"a": 1}, sid)
+
+
+# Changes that are lost
+
+
+async def test_a_value_changed_in_place_too_late_is_logged_by_its_key(
+    browser: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    await browser.write(cart=[1], table={"x": [1]}, text="t")
+    session = await loaded(browser)
+    session["cart"].append(2)
+    session["new"] = []
+    await save(browser, session)
+    seal(session)
+    warn_if_changed(session)
+    assert caplog.records == []
+    session["cart"].append("secret")
+    session["table"]["x"].append("secret")
+    warn_if_changed(session)
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "'cart'" in record.getMessage()
+    assert "'table'" in record.getMessage()
+    assert "secret" not in caplog.text
+    assert "'new'" not in caplog.text
+
+
+async def test_nothing_is_logged_of_a_value_that_is_only_of_another_class(
+    browser: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = await loaded(browser)
+    session["table"] = OrderedDict(a=1)
+    await save(browser, session)
+    assert await save(browser, session) == []
+    seal(session)
+    warn_if_changed(session)
+    assert caplog.records == []
+
+
+async def test_what_can_no_longer_be_written_is_logged_too(browser: Browser, caplog: pytest.LogCaptureFixture) -> None:
+    await browser.write(cart=[1])
+    session = await loaded(browser)
+    seal(session)
+    session["cart"].append(session["cart"])
+    warn_if_changed(session)
+    assert "'cart'" in caplog.text
+
+
+# Two tasks at once
+
+
+async def test_two_tasks_that_ask_at_once_get_one_session(aiohttp_client: object) -> None:
+    seen: list[bool] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        async def add(name: str) -> Session:
+            session = await get_session(request)
+            session.setdefault("names", []).append(name)
+            await asyncio.sleep(0)
+            session["names"].append(name)
+            return session
+
+        sessions = await asyncio.gather(*(add(name) for name in "abc"))
+        seen.append(len(set(map(id, sessions))) == 1)
+        return web.json_response(sessions[0]["names"])
+
+    app = web.Application()
+    app.router.add_get("/", handler)
+    install(app, storage="memory://")
+    visitor = await start(aiohttp_client, app)
+    await visitor.get("/")
+    answer = await visitor.get("/")
+    assert answer.text == '["a", "b", "c", "a", "b", "c", "a", "b", "c", "a", "b", "c"]'
+    assert seen == [True, True]

@@ -9,12 +9,13 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import SessionDataError
-from ..jsontext import SCALARS, explain_unstorable
+from ..jsontext import SCALARS, encode, explain_unstorable
 
 __all__ = ["SessionData", "check_storable", "copied"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _ABSENT = object()
+_PLAIN = SCALARS | {dict, list}
 
 
 class SessionData:
@@ -82,9 +83,10 @@ class SessionData:
                 return True
         return False
 
-    def changed_in_place(self) -> list[str]:
-        """The keys of lists and dictionaries that differ from what was presented or last written."""
-        return [key for key, value in self._own_parts() if not _is_same(value, self._before.get(key))]
+    def changes(self) -> list[str]:
+        """The keys whose values differ from what was presented or last written, without those that are gone."""
+        before = self._before
+        return [key for key, value in self._now.items() if not _is_same(value, before.get(key, _ABSENT))]
 
     def check(self) -> None:
         """Raises SessionDataError, naming the key, where a value was changed in place into what cannot be stored."""
@@ -141,7 +143,7 @@ def _is_alike(value: Any, was: Any) -> bool:
     """Whether a token would say the same of both: 1 is neither True nor 1.0, and 0.0 is not -0.0."""
     kind = type(value)
     if kind is not type(was):
-        return False
+        return not _PLAIN.issuperset((kind, type(was))) and _is_written_alike(value, was)
     if kind is dict:
         return len(value) == len(was) and all(
             name == other and _is_alike(item, old)
@@ -150,3 +152,10 @@ def _is_alike(value: Any, was: Any) -> bool:
     if kind is list:
         return len(value) == len(was) and all(map(_is_alike, value, was))
     return bool(value == was) and (kind is not float or repr(value) == repr(was))
+
+
+def _is_written_alike(value: object, was: object) -> bool:
+    try:
+        return encode(value) == encode(was)
+    except (TypeError, ValueError):
+        return False

@@ -19,12 +19,12 @@ class Endings:
         self._storage = storage
         self._repairs = repairs
 
-    async def end(self, sid: str) -> bool:
+    async def end(self, sid: str, known: JtiRecord | None = None) -> bool:
         """Ends a session, and through any number of renewals the one that it goes on as.
 
-        True for the one caller that ended something alive.
+        ``known`` is its record, where that was read before. True for the one caller that ended something alive.
         """
-        record, passed = await self._storage.get(sid), None
+        record, passed = known or await self._storage.get(sid), None
         try:
             for _ in range(LONGEST_CHAIN):
                 if record is None:

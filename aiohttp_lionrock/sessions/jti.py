@@ -68,8 +68,11 @@ class JtiAuthority(ABC):
     async def issue(self, draft: Draft, plan: Plan) -> list[Issued]:
         """Signed tokens, recorded. Raises TokenRevoked where the session was ended meanwhile."""
 
-    async def end(self, sid: str) -> bool:
-        """Ends a session, and what it goes on as; True for the one caller that ended something alive."""
+    async def end(self, sid: str, known: JtiRecord | None = None) -> bool:
+        """Ends a session, and what it goes on as; True for the one caller that ended something alive.
+
+        ``known`` is its record, where that was read before.
+        """
         return False
 
     async def end_subject(self, subject: str, keep: str | None) -> int:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ..errors import TokenSuperseded
 from ..settings.config import JtiConfig, SessionConfig
+from ..storage.contract import JtiRecord
 from .endings import Endings
 from .jti import Candidate, JtiAuthority, Verdict, jti_maker
 from .life import Act, Plan
@@ -86,8 +87,8 @@ class RecordJti(JtiAuthority):
             work.add_done_callback(lambda done: self._forget(draft, done))
             raise
 
-    async def end(self, sid: str) -> bool:
-        return await self._revoking(self._link(self._endings.end, sid))
+    async def end(self, sid: str, known: JtiRecord | None = None) -> bool:
+        return await self._revoking(self._link(self._endings.end, sid, known))
 
     async def end_subject(self, subject: str, keep: str | None) -> int:
         return await self._revoking(self._link(self._endings.end_subject, subject, keep))

@@ -77,7 +77,7 @@ class Saver:
 
     async def _end(self, life: Life, presented: Presented) -> list[CookieChange]:
         if presented.sid is not None:
-            await self._authority.end(presented.sid)
+            await self._authority.end(presented.sid, presented.record)
         if not life.is_new:  # the data says so: nobody has called invalidate
             life.start_over()
         life.presented = Presented(Arrival.FRESH, presented.keys, presented.env)

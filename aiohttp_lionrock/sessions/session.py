@@ -203,6 +203,6 @@ def seal(session: Session) -> None:
 
 
 def warn_if_changed(session: Session) -> None:
-    """Logs the keys of values that were changed in place after the cookies had left: those changes are lost."""
-    if lost := session._life.data.changed_in_place():
+    """Logs the keys of values that were changed in place after the cookies had left, and so are lost."""
+    if lost := session._life.data.changes():
         logger.warning("session values changed after the response had left are lost: %s", ", ".join(map(repr, lost)))

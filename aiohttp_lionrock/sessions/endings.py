@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ..errors import StorageUnavailable
+from ..errors import CorruptRecord, StorageUnavailable
 from ..storage.contract import JtiRecord, JtiStorage
 from .repairs import Repairs, Urgency
 from .verdicts import State, state_of
@@ -24,8 +24,9 @@ class Endings:
 
         ``known`` is its record, where that was read before. True for the one caller that ended something alive.
         """
-        record, passed = known or await self._storage.get(sid), None
+        passed = None
         try:
+            record = known or await self._read(sid)
             for _ in range(LONGEST_CHAIN):
                 if record is None:
                     return False
@@ -35,6 +36,8 @@ class Endings:
                     return removed is not None
                 passed = removed
                 record = await self._successor_of(removed)
+        except CorruptRecord:
+            return True  # it is removed all the same, and no token was honoured for it any more
         except (StorageUnavailable, asyncio.CancelledError):
             if passed is not None:
                 self._end_later(passed)
@@ -43,9 +46,19 @@ class Endings:
 
     async def end_subject(self, subject: str, keep: str | None) -> int:
         """Ends every session of a subject but the sid ``keep``; returns how many were alive."""
-        listed = await self._storage.list_subject(subject)
+        try:
+            listed = await self._storage.list_subject(subject)
+        except CorruptRecord:
+            listed = []  # one that cannot be read keeps no other alive
         superseded = sum(record.sid != keep and state_of(record) is State.SUPERSEDED for record in listed)
         return max(0, await self._storage.delete_subject(subject, keep) - superseded)
+
+    async def _read(self, sid: str) -> JtiRecord | None:
+        try:
+            return await self._storage.get(sid)
+        except CorruptRecord:
+            await self._storage.delete(sid)  # raises it again, once it is removed
+            return None
 
     async def _successor_of(self, superseded: JtiRecord) -> JtiRecord | None:
         """What took over, where it belongs to the same subject; else it is not ours to end."""

@@ -86,7 +86,10 @@ class JtiStorage(ABC):
 
     @abstractmethod
     async def delete(self, sid: str) -> JtiRecord | None:
-        """Ends a session: the live record that this one call removed, or None."""
+        """Ends a session: the live record that this one call removed, or None.
+
+        What is not a record is removed all the same, and then CorruptRecord is raised.
+        """
 
     async def delete_subject(self, subject: str, keep: str | None = None) -> int:
         """Deletes every live record of a subject but the one of the sid ``keep``; returns how many this call removed.

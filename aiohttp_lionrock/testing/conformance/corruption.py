@@ -25,6 +25,14 @@ class Corruption(Case):
             self.assertIn("damaged", str(answer), f"the error of {name} must name the sid")
 
     @needs("corrupt")
+    async def test_a_damaged_record_is_removed_by_delete_and_then_reported(self) -> None:
+        await self.stored("damaged")
+        await self.corrupt("damaged")
+        with self.assertRaises(CorruptRecord, msg="what was removed cannot be given back"):
+            await self.storage.delete("damaged")
+        self.assertIsNone(await self.storage.get("damaged"), "a session must be ended although its record is damaged")
+
+    @needs("corrupt")
     async def test_a_damaged_record_hides_no_other(self) -> None:
         sids = [f"sid {n}" for n in range(10)]
         records = {sid: await self.stored(sid, subject=sid) for sid in sids}

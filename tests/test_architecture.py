@@ -139,7 +139,7 @@ def test_all_is_sorted_and_every_name_in_it_exists(module: ModuleType) -> None:
 def test_the_package_shows_what_the_design_promises() -> None:
     promised = {
         "setup",
-        "session_middleware",
+        "get_manager",
         "get_session",
         "new_session",
         "Session",

@@ -48,19 +48,19 @@ class SessionManager:
         config: SessionConfig,
         storage: JtiStorage | str | None = None,
         *,
-        clock: Clock = time.time,
-        environ: Mapping[str, str] = os.environ,
+        clock: Clock | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.config = config if storage is None else replace(config, storage=storage)
         self.on_reuse: list[ReuseListener] = []
-        self._clock = clock
+        self._clock = clock or time.time
         self._tokens = TokenCache(TokenCodec(self.config))
         self._mint = TokenMint(self.config, self._tokens)
         self._policies = tuple(policy for policy in (self.config.access, self.config.refresh) if policy)
         self.cookie_names = frozenset(policy.name for policy in self._policies)
         self._gate = self._make_gate()
         self._authority = self._make_authority()
-        self._keys = KeyRings(self.config, environ)
+        self._keys = KeyRings(self.config, os.environ if environ is None else environ)
 
     @property
     def storage(self) -> JtiStorage | None:

@@ -7,8 +7,9 @@ from uuid import uuid4
 
 from ..errors import ReservedName, SessionDataError, SessionSealed, TokenError
 from ..jsontext import JSON, SCALARS, encode, explain_unstorable, is_flat, is_storable_text
+from ..log import logger
 
-__all__ = ["CREATOR", "RESERVED", "Session", "subject_text"]
+__all__ = ["CREATOR", "RESERVED", "Session", "seal", "subject_text", "warn_if_changed"]
 
 CREATOR = "SessionJWT"
 CLAIMS = frozenset({"aud", "exp", "iat", "iss", "jti", "nbf", "token_use"})
@@ -37,6 +38,7 @@ class Session(MutableMapping[str, JSON]):
     _carried = False
     _dropped = False
     _sealed = False
+    _sealed_as: Mapping[str, str] = {}
     _origin: Any = None  # what the manager learned when it loaded this session
     created_at: int | None = None
 
@@ -225,6 +227,21 @@ class Session(MutableMapping[str, JSON]):
         self._expires_at = expires_at
         self._has_parts = self._has_parts and not is_flat(self._data)
         self._before = encode(self._data) if self._has_parts else None
+
+
+def seal(session: Session) -> None:
+    """Has every later change of a session raise SessionSealed."""
+    if not session._sealed:
+        session._sealed = True
+        session._sealed_as = {key: repr(value) for key, value in session.items()}
+
+
+def warn_if_changed(session: Session) -> None:
+    """Logs the keys that were changed in place after sealing."""
+    changed = [key for key, value in session.items() if repr(value) != session._sealed_as.get(key)]
+    if changed:
+        logger.warning("session values were changed after the response had left, and are lost: %s", changed)
+        session._sealed_as = {key: repr(value) for key, value in session.items()}
 
 
 def subject_text(value: object) -> str | None:

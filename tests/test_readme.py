@@ -33,7 +33,6 @@ from aiohttp_lionrock import (
     get_session,
     open_storage,
     setup,
-    setup,
 )
 from aiohttp_lionrock.sessions.session import RESERVED
 from aiohttp_lionrock.testing import FakeClock

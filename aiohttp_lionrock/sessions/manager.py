@@ -130,13 +130,13 @@ class SessionManager:
         if session._dropped and not modified:
             return await self._end(session)
         if not (modified or self._must_write(session, origin)):
-            return self._deletions(origin.stale) if origin.stale else []
+            return []
         session._check_data()
         try:
             issued = await self._authority.issue(Write(self._mint, session, origin, int(self._clock()), modified))
         except TokenRevoked as fault:
             session._rejected = fault
-            return self._deletions(self._policies)
+            return []
         self._remember(session, origin, issued)
         return [CookieChange(token.policy.name, token.token, token.policy.cookie) for token in issued]
 

@@ -43,7 +43,7 @@ class Wrapper(JtiStorage):
     async def replace(self, record: JtiRecord, expected_version: int) -> bool:
         return await self.around("replace", lambda: self.inner.replace(record, expected_version))
 
-    async def delete(self, sid: str) -> bool:
+    async def delete(self, sid: str) -> JtiRecord | None:
         return await self.around("delete", lambda: self.inner.delete(sid))
 
     async def delete_subject(self, subject: str, keep: str | None = None) -> int:
@@ -52,8 +52,8 @@ class Wrapper(JtiStorage):
     async def list_subject(self, subject: str) -> list[JtiRecord]:
         return await self.around("list_subject", lambda: self.inner.list_subject(subject))
 
-    async def purge(self, now: float, limit: int) -> int:
-        return await self.around("purge", lambda: self.inner.purge(now, limit))
+    async def purge(self, limit: int) -> int:
+        return await self.around("purge", lambda: self.inner.purge(limit))
 
     async def ping(self) -> None:
         await self.around("ping", self.inner.ping)

@@ -85,13 +85,12 @@ async def _pass_on(
 
 async def _settle(visit: Visit, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
     """Saves; the response, or the one in its place where the storage cannot answer."""
-    if not isinstance(response, web.StreamResponse):
-        return response  # aiohttp says what is wrong with that
-    if response.prepared:
-        if not visit.closed:
+    is_response = isinstance(response, web.StreamResponse)  # else a middleware outside makes one of it, or nothing does
+    if response is None or (is_response and response.prepared):
+        if response is not None and not visit.closed:
             logger.error("a response had left before its session could be saved")
         return response
-    if visit.outage is not None and response.status == 500:  # a middleware inside took the outage for a bug
+    if visit.outage is not None and is_response and response.status == 500:  # an outage was taken for a bug
         return await _unavailable(visit.outage, request)
     if not visit.closed:
         try:

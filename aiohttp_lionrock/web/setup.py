@@ -52,6 +52,8 @@ def setup(
     app[INSTALLATION] = installation = Installation(manager, outages, request_env, on_unavailable)
     app.middlewares.insert(0, make_middleware(installation))
     app.on_response_prepare.append(on_response_prepare)
+    if not app.on_startup.frozen:
+        app.on_startup.append(_prepare_last)
     Lifetime(manager, outages, require_storage=require_storage).bind(app)
     return manager
 
@@ -101,3 +103,10 @@ def _check_required(app: web.Application, manager: SessionManager) -> None:
         raise ConfigError(
             "require_storage cannot stop a start that is under way: call setup(app) before the app starts"
         )
+
+
+async def _prepare_last(app: web.Application) -> None:
+    """Gives our signal the last word on the head of a response; in a sub-application aiohttp does not let it."""
+    if not app.on_response_prepare.frozen:
+        app.on_response_prepare.remove(on_response_prepare)
+        app.on_response_prepare.append(on_response_prepare)

@@ -97,8 +97,8 @@ class Visit:
             if slot.changes:
                 put_cookies(response, slot.changes)
                 self._keep_from_caches(slot.installation, response)
-            if slot.session is not None:
-                mark_read(response)
+        if any(slot.session is not None for slot in self.slots):
+            mark_read(response)
 
     async def session_of(self, installation: Installation, request: web.Request) -> Session:
         """The manager's session in this request, loaded where it is not there yet."""

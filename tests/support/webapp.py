@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from support.browser import ACCESS, REFRESH
 from support.visitor import Answer, Visitor, install, start
 
@@ -160,3 +161,12 @@ async def visitor_of(aiohttp_client: Any, handler: Handler, deep: bool, **settin
     sub.add_subapp("/sub", subsub)
     app.add_subapp("/sub", sub)
     return await start(aiohttp_client, app), f"/sub/sub/{handler.__name__}" if deep else f"/{handler.__name__}"
+
+
+def wrapped(app: web.Application, *middlewares: Middleware, **settings: Any) -> web.Application:
+    """An application around another one, which answers under /sub; with sessions of its own where it has settings."""
+    outer = web.Application(middlewares=middlewares)
+    if settings:
+        install(outer, **settings)
+    outer.add_subapp("/sub", app)
+    return outer

@@ -15,6 +15,7 @@ from support.webapp import (
     application,
     crash,
     hang,
+    wrapped,
     write,
 )
 
@@ -114,10 +115,8 @@ async def test_an_error_page_made_outside_the_session_middleware_carries_no_cook
         except RuntimeError:
             return web.Response(status=500, text="sorry")
 
-    app = web.Application(middlewares=[pages])
-    install(app, storage=storage)
-    app.router.add_get("/crash", crash)
-    answer = await (await start(aiohttp_client, app)).get("/crash")
+    app, _ = application(crash, storage=storage)
+    answer = await (await start(aiohttp_client, wrapped(app, pages))).get("/sub/crash")
     assert (answer.status, answer.text) == (500, "sorry")
     assert not answer.set_cookies
 

@@ -7,7 +7,7 @@ from aiohttp import web
 from support.browser import ACCESS, SECRET
 from support.site import Site
 from support.storages import FaultyStorage
-from support.visitor import start
+from support.visitor import install, start
 from support.webapp import (
     application,
     plain,
@@ -19,8 +19,6 @@ from aiohttp_lionrock import (
     SessionConfig,
     setup,
 )
-
-# --- tenants -----------------------------------------------------------------------------------------------------
 
 TENANTS = {
     "one": {"SESSION_SECRET": "the secret of tenant one: 0123456789"},

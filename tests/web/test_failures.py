@@ -235,3 +235,86 @@ async def test_a_task_that_outlives_its_request_cannot_change_the_session(
     await visitor.get("/later")
     with pytest.raises(SessionSealed):
         await tasks[0]
+
+
+@pytest.mark.parametrize("kind", ["stream", "returned"])
+async def test_what_is_changed_inside_a_value_after_the_response_has_left_is_logged_with_its_key(
+    aiohttp_client: Any, storage: FaultyStorage, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    async def shop(request: web.Request) -> web.StreamResponse:
+        session = await get_session(request)
+        session["cart"] = [1]
+        response = web.StreamResponse()
+        if kind == "stream":
+            await response.prepare(request)
+            session["cart"].append(2)
+            return response
+        return web.Response()
+
+    @web.middleware
+    async def outside(request: web.Request, handler: Any) -> web.StreamResponse:
+        response: web.StreamResponse = await handler(request)
+        if kind == "returned":
+            (await get_session(request))["cart"].append(2)
+        return response
+
+    app, _ = application(shop, storage=storage)
+    visitor = await start(aiohttp_client, wrapped(app, outside))
+    assert (await visitor.get("/sub/shop")).set_cookies.keys() == BOTH
+    [line] = [record.getMessage() for record in caplog.records if record.name == "aiohttp_lionrock"]
+    assert "cart" in line
+
+
+async def broken_at_save(request: web.Request) -> web.Response:
+    session = await get_session(request)
+    session["cart"] = []
+    session["cart"].append({1, 2})
+    return web.Response()
+
+
+@pytest.mark.parametrize("handler", [crash, broken_at_save], ids=["crash", "not storable"])
+async def test_once_a_handler_has_failed_a_change_is_refused(
+    aiohttp_client: Any, storage: FaultyStorage, handler: Any
+) -> None:
+    refused: list[Any] = []
+
+    @web.middleware
+    async def outside(request: web.Request, handler: Any) -> web.StreamResponse:
+        try:
+            return await handler(request)  # type: ignore[no-any-return]
+        except Exception:
+            session = await get_session(request)
+            for change in (session.invalidate, session.renew, session.clear, session.changed):
+                try:
+                    change()
+                except SessionSealed as sealed:
+                    refused.append(sealed)
+            raise
+
+    app, manager = application(handler, storage=storage)
+    visitor = await start(aiohttp_client, wrapped(app, outside))
+    await visitor.get("/sub/log_in")
+    answer = await visitor.get(f"/sub/{handler.__name__}")
+    assert (answer.status, answer.set_cookies, len(refused)) == (500, {}, 4)
+    assert await visitor.is_logged_in(manager)
+
+
+async def test_a_prepare_signal_that_fails_leaves_a_500_that_can_be_read(
+    aiohttp_client: Any, storage: FaultyStorage
+) -> None:
+    async def fail(request: web.Request, response: web.StreamResponse) -> None:
+        if response.status == 200 and request.path == "/zipped":
+            raise RuntimeError("a bug in a signal")
+
+    async def zipped(request: web.Request) -> web.StreamResponse:
+        await write(request)
+        response = web.StreamResponse()
+        response.enable_compression(web.ContentCoding.gzip)
+        await response.prepare(request)
+        return response
+
+    app, _ = application(zipped, storage=storage)
+    app.on_response_prepare.append(fail)
+    answer = await (await start(aiohttp_client, app)).get("/zipped")
+    assert answer.status == 500
+    assert answer.text.startswith("500 Internal Server Error")

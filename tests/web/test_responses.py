@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from support.browser import ACCESS, REFRESH, SECRET, claims
-from support.storages import FaultyStorage
+from support.storages import FaultyStorage, Interleaved
 from support.visitor import exchange, start
 from support.webapp import (
     BOTH,
@@ -85,6 +85,29 @@ async def test_every_caller_in_one_request_gets_the_same_session(aiohttp_client:
     await visitor.get("/log_in")
     answer = await visitor.refresh("/crowd")
     assert (answer.status, claims(visitor.cookies[ACCESS])["seen"]) == (200, True)
+
+
+async def test_of_two_tasks_that_ask_at_once_one_that_is_cancelled_does_not_hurt_the_other(aiohttp_client: Any) -> None:
+    storage = Interleaved(MemoryStorage(), turns=8)
+
+    async def rush(request: web.Request) -> web.Response:
+        tasks = [asyncio.create_task(get_session(request)) for _ in range(4)]
+        for _ in range(int(request.query["turns"])):
+            await asyncio.sleep(0)
+        tasks[0].cancel()
+        first, *others = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(other is others[0] for other in others)
+        assert first is others[0] or isinstance(first, asyncio.CancelledError)
+        assert await get_session(request) is others[0]
+        others[0]["turns"] = request.query["turns"]
+        return web.Response()
+
+    app, _ = application(rush, storage=storage)
+    visitor = await start(aiohttp_client, app)
+    await visitor.get("/log_in")
+    for turns in range(12):
+        assert (await visitor.refresh(f"/rush?turns={turns}")).status == 200
+        assert claims(visitor.cookies[ACCESS])["turns"] == str(turns)
 
 
 async def test_two_requests_on_one_connection_have_sessions_of_their_own(

@@ -1,5 +1,6 @@
 """setup: its arguments, tenants, get_manager."""
 
+import time
 from typing import Any
 
 import pytest
@@ -7,18 +8,10 @@ from aiohttp import web
 from support.browser import ACCESS, SECRET
 from support.site import Site
 from support.storages import FaultyStorage
-from support.visitor import install, start
-from support.webapp import (
-    application,
-    plain,
-    text,
-)
+from support.visitor import config, install, start
+from support.webapp import BOTH, application, plain, stream, text
 
-from aiohttp_lionrock import (
-    ConfigError,
-    SessionConfig,
-    setup,
-)
+from aiohttp_lionrock import ConfigError, MemoryStorage, SessionConfig, SessionManager, get_manager, setup
 
 TENANTS = {
     "one": {"SESSION_SECRET": "the secret of tenant one: 0123456789"},
@@ -110,3 +103,69 @@ def test_a_second_setup_on_one_app_is_refused() -> None:
     install(app)
     with pytest.raises(ConfigError, match="setup was called"):
         install(app, name="other")
+
+
+async def test_a_manager_that_is_put_together_by_hand_takes_the_place_of_settings(
+    aiohttp_client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager = SessionManager(config(storage=MemoryStorage()), environ={})
+    app = web.Application()
+    assert setup(app, manager=manager) is manager
+    app.router.add_get("/text", text)
+    app.router.add_get("/stream", stream)
+    visitor = await start(aiohttp_client, app)
+    for path in ("/text", "/stream"):
+        assert (await visitor.get(path)).set_cookies.keys() == BOTH
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "also",
+    [{"config": config()}, {"storage": "memory://"}, {"clock": time.time}, {"expires": 5}],
+    ids=lambda also: next(iter(also)),
+)
+def test_a_manager_and_settings_together_are_refused(also: dict[str, Any]) -> None:
+    app = web.Application()
+    with pytest.raises(ConfigError, match="the manager has its own"):
+        setup(app, manager=SessionManager(config(), environ={}), **also)
+    assert not app.middlewares
+
+
+@pytest.mark.parametrize(
+    ("given", "way_out"),
+    [
+        ("sqlite:///x.db?password=hush", "setup(app, storage=...)"),
+        ({"secret": "hush"}, "SessionConfig.from_mapping(...)"),
+    ],
+)
+def test_what_is_no_configuration_is_refused_with_the_way_out_and_without_its_secrets(given: Any, way_out: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        setup(web.Application(), given)
+    assert way_out in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+def test_setup_after_an_app_was_taken_into_another_one_is_refused_with_the_way_out() -> None:
+    outer, inner = web.Application(), web.Application()
+    outer.add_subapp("/inner", inner)
+    with pytest.raises(ConfigError, match="before add_subapp"):
+        install(inner)
+    with pytest.raises(ConfigError, match="pass the request"):
+        get_manager(inner)
+
+
+async def test_setup_while_an_app_serves_is_refused_with_the_way_out(aiohttp_client: Any) -> None:
+    app = web.Application()
+    await start(aiohttp_client, app)
+    with pytest.raises(ConfigError, match="before the app starts"):
+        install(app)
+
+
+async def test_our_middleware_stands_in_front_of_those_that_were_there() -> None:
+    @web.middleware
+    async def other(request: web.Request, handler: Any) -> web.StreamResponse:
+        return await handler(request)  # type: ignore[no-any-return]
+
+    app = web.Application(middlewares=[other])
+    install(app)
+    assert app.middlewares[1] is other

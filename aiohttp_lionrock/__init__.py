@@ -31,7 +31,7 @@ from .storage.memory import MemoryStorage
 from .storage.registry import open_storage
 from .tokens.codec import TokenCodec
 from .tokens.keys import KeyRing
-from .web import get_session, new_session, response_signal, session_middleware, setup
+from .web import get_manager, get_session, new_session, setup
 
 __all__ = [
     "AccessTokenConfig",
@@ -69,10 +69,9 @@ __all__ = [
     "TokenSuperseded",
     "TokenTooLarge",
     "UnknownBackend",
+    "get_manager",
     "get_session",
     "new_session",
     "open_storage",
-    "response_signal",
-    "session_middleware",
     "setup",
 ]

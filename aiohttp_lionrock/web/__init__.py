@@ -3,6 +3,7 @@
 May not judge tokens, decide what becomes of a session, or talk to a storage.
 """
 
-from .app import get_session, new_session, response_signal, session_middleware, setup
+from .setup import get_manager, setup
+from .visit import get_session, new_session
 
-__all__ = ["get_session", "new_session", "response_signal", "session_middleware", "setup"]
+__all__ = ["get_manager", "get_session", "new_session", "setup"]

@@ -32,7 +32,6 @@ from aiohttp_lionrock import (
     StorageUnavailable,
     get_session,
     open_storage,
-    session_middleware,
     setup,
 )
 from aiohttp_lionrock.sessions.session import RESERVED
@@ -419,7 +418,8 @@ def test_the_test_of_an_application_passes(place):
 async def test_the_clock_of_a_manager_can_be_moved(serve):
     clock = FakeClock()
     manager = SessionManager(SessionConfig(), clock=clock)
-    app = web.Application(middlewares=[session_middleware(manager)])
+    app = web.Application()
+    setup(app, manager=manager)
     app.router.add_get("/", example("Test an application")["visits"])
     client = await serve(app)
     assert [await ask(client, "/") for _ in range(2)] == [{"visits": 1}, {"visits": 2}]

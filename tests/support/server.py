@@ -8,11 +8,9 @@ import os
 
 from aiohttp import web
 
-from aiohttp_lionrock import SessionConfig, SessionManager, get_session, session_middleware
+from aiohttp_lionrock import SessionConfig, get_manager, get_session, setup
 
 __all__ = ["server_config"]
-
-MANAGER = web.AppKey("manager", SessionManager)
 
 
 def server_config(storage: str) -> SessionConfig:
@@ -45,13 +43,12 @@ async def log_out(request: web.Request) -> web.Response:
 
 async def log_out_everywhere(request: web.Request) -> web.Response:
     session = await get_session(request)
-    return web.json_response({"ended": await request.app[MANAGER].revoke_subject(session["sub"])})
+    return web.json_response({"ended": await get_manager(request).revoke_subject(session["sub"])})
 
 
 async def serve() -> None:
-    manager = SessionManager(server_config(os.environ["SESSION_STORAGE"]))
-    app = web.Application(middlewares=[session_middleware(manager)])
-    app[MANAGER] = manager
+    app = web.Application()
+    setup(app, server_config(os.environ["SESSION_STORAGE"]))
     for path, handler in {
         "/look": look,
         "/visit": visit,
@@ -60,12 +57,14 @@ async def serve() -> None:
         "/log_out_everywhere": log_out_everywhere,
     }.items():
         app.router.add_get(path, handler)
-    async with manager:
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         print(runner.addresses[0][1], flush=True)
         await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
 
 
 if __name__ == "__main__":

@@ -26,8 +26,10 @@ def config(**settings: Any) -> SessionConfig:
 
 def install(app: web.Application, **settings: Any) -> SessionManager:
     """`setup` with `config`."""
-    request_env = settings.pop("request_env", None)
-    return setup(app, config(**settings), request_env=request_env)
+    own = {
+        name: settings.pop(name) for name in ("request_env", "on_unavailable", "require_storage") if name in settings
+    }
+    return setup(app, config(**settings), **own)
 
 
 async def start(aiohttp_client: Any, app: web.Application) -> "Visitor":

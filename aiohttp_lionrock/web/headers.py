@@ -1,0 +1,61 @@
+"""Response headers: the cookies of a session, and what keeps a session out of shared caches (RFC 9111)."""
+
+from collections.abc import Iterable, Sequence
+
+from aiohttp import hdrs, web
+
+from ..settings.cookies import CookieChange
+
+__all__ = ["keep_from_caches", "mark_read", "put_cookies"]
+
+# Fields that caches obey before Cache-Control: RFC 9213, older CDNs, nginx.
+_TARGETED = frozenset({"surrogate-control", "x-accel-expires"})
+
+
+def put_cookies(response: web.StreamResponse, changes: Sequence[CookieChange]) -> None:
+    """Adds the Set-Cookie lines, in place of others of these names.
+
+    For the response-prepare signal: aiohttp has written ``response.cookies`` out before it runs.
+    """
+    headers = response.headers
+    if hdrs.SET_COOKIE in headers:
+        names = {change.name for change in changes}
+        others = [line for line in headers.popall(hdrs.SET_COOKIE) if line.partition("=")[0].strip() not in names]
+        headers.extend((hdrs.SET_COOKIE, line) for line in others)
+    for change in changes:
+        headers.add(hdrs.SET_COOKIE, change.header())
+
+
+def keep_from_caches(response: web.StreamResponse) -> str | None:
+    """Has no cache store the response, whatever the handler wished; returns the Cache-Control that was replaced.
+
+    A value that says ``no-store`` or ``private`` stands.
+    """
+    headers = response.headers
+    for name in [name for name in headers if _is_targeted(name)]:
+        headers.popall(name, None)
+    own = ", ".join(headers.getall(hdrs.CACHE_CONTROL, ()))
+    if {"no-store", "private"} & _words(own.split(",")):
+        return None
+    headers[hdrs.CACHE_CONTROL] = "no-store"
+    return own or None
+
+
+def mark_read(response: web.StreamResponse) -> None:
+    """Says that the response depends on a cookie, and is one visitor's unless the handler said how to cache it."""
+    headers = response.headers
+    headers.setdefault(hdrs.CACHE_CONTROL, "private, no-cache")
+    if headers.setdefault(hdrs.VARY, "Cookie") == "Cookie":
+        return
+    present = headers.getall(hdrs.VARY)
+    if not {"cookie", "*"} & _words(name for line in present for name in line.split(",")):
+        headers[hdrs.VARY] = ", ".join([*present, "Cookie"])
+
+
+def _is_targeted(name: str) -> bool:
+    lowered = name.lower()
+    return lowered.endswith("-cache-control") or lowered in _TARGETED
+
+
+def _words(parts: Iterable[str]) -> set[str]:
+    return {part.strip().lower() for part in parts}

@@ -1,0 +1,133 @@
+"""Middleware and response-prepare signal: where a visit begins, where it is saved, and where its cookies leave.
+
+The outermost of our middlewares saves when all others have had their say, because a response that is not prepared yet
+can still become a 503. The signal saves only for a handler that sends its response itself.
+"""
+
+import inspect
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+
+from ..errors import StorageUnavailable
+from ..log import logger
+from .headers import keep_from_caches
+from .visit import VISIT, Installation, Visit, find_visit, own_visit
+
+__all__ = ["make_middleware", "on_response_prepare"]
+
+RETRY_AFTER = "2"  # seconds
+
+Outage = tuple[Installation, StorageUnavailable]
+
+
+def make_middleware(installation: Installation) -> Middleware:
+    """The middleware of one application."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        visit = own_visit(request)
+        if visit is not None:
+            return await _pass_on(visit, installation, request, handler)
+        request[VISIT] = visit = Visit()
+        try:
+            try:
+                response = await handler(request)
+            except web.HTTPException as raised:
+                response = await _settle(visit, request, raised)
+                if response is raised:
+                    raise
+            except StorageUnavailable as exc:
+                if request.writer.output_size:
+                    raise  # the head is out; aiohttp ends the connection
+                response = await _unavailable(visit.outage or (installation, exc), request)
+            else:
+                if visit.slots:
+                    response = await _settle(visit, request, response)
+            return response
+        except Exception:
+            _take_back_preparation(request)
+            raise
+        finally:
+            if visit.response is not None:
+                visit.warn_of_lost_changes()
+            visit.close()
+
+    return middleware
+
+
+async def on_response_prepare(request: web.Request, response: web.StreamResponse) -> None:
+    """Puts the cookies into the head of a response; saves first where the handler sends it itself."""
+    visit = find_visit(request)
+    if visit is None:  # an outer middleware answers by itself, but a later signal may ask for the session
+        request[VISIT] = visit = Visit()
+    elif visit.slots:
+        if visit.closed:
+            visit.warn_of_lost_changes()
+        else:
+            await _save_while_preparing(visit, request)
+        visit.mark(response)
+    visit.closed = True
+    visit.response = response
+
+
+async def _pass_on(
+    visit: Visit, installation: Installation, request: web.Request, handler: Handler
+) -> web.StreamResponse:
+    """What the middleware of an inner application does: the outermost one does the rest."""
+    try:
+        return await handler(request)
+    except StorageUnavailable as exc:
+        if visit.outage is None:
+            visit.outage = (installation, exc)
+        raise
+
+
+async def _settle(visit: Visit, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """Saves; the response, or the one in its place where the storage cannot answer."""
+    is_response = isinstance(response, web.StreamResponse)  # else a middleware outside makes one of it, or nothing does
+    if response is None or (is_response and response.prepared):
+        if response is not None and not visit.closed:
+            logger.error("a response had left before its session could be saved")
+        return response
+    if visit.outage is not None and is_response and response.status == 500:  # an outage was taken for a bug
+        return await _unavailable(visit.outage, request)
+    if not visit.closed:
+        try:
+            await visit.save()
+        except StorageUnavailable:
+            if visit.outage is None:
+                raise
+            return await _unavailable(visit.outage, request)
+    return response
+
+
+async def _unavailable(outage: Outage, request: web.Request) -> web.StreamResponse:
+    installation, exc = outage
+    installation.outages.refused(exc)
+    if installation.on_unavailable is None:
+        response: web.StreamResponse = web.Response(
+            status=503, text="The service is temporarily unavailable. Please try again.\n"
+        )
+    else:
+        answer = installation.on_unavailable(request, exc)
+        response = await answer if inspect.isawaitable(answer) else answer
+    if response.status == 503:
+        response.headers.setdefault(hdrs.RETRY_AFTER, RETRY_AFTER)
+    keep_from_caches(response)
+    return response
+
+
+async def _save_while_preparing(visit: Visit, request: web.Request) -> None:
+    try:
+        await visit.save()
+    except BaseException:
+        _take_back_preparation(request)
+        raise
+
+
+def _take_back_preparation(request: web.Request) -> None:
+    """Lets another response use the writer that aiohttp has set up for one whose head was not sent."""
+    if not request.writer.output_size:
+        for setting in ("chunked", "length", "_compress"):
+            vars(request.writer).pop(setting, None)

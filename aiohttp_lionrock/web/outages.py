@@ -1,0 +1,69 @@
+"""Outages: says once that the storage stopped answering, and once that it is back."""
+
+import asyncio
+import contextlib
+import random
+
+from ..errors import CorruptRecord, StorageUnavailable
+from ..log import logger
+from ..sessions.manager import SessionManager
+
+__all__ = ["Outages"]
+
+PAUSE = 1.0  # seconds between two looks at a storage that does not answer
+SHORTEST_PAUSE = 0.02  # however many requests give hope meanwhile
+
+
+class Outages:
+    """The outages of one manager's storage: a line in the log at either end, and no flood between."""
+
+    def __init__(self, manager: SessionManager) -> None:
+        self._manager = manager
+        self._refused = 0
+        self._hope = asyncio.Event()
+        self._watch: asyncio.Task[None] | None = None
+
+    def refused(self, exc: StorageUnavailable) -> None:
+        """Counts a request that gets 503, and says why at DEBUG."""
+        logger.debug("a request gets 503: %s", exc, exc_info=exc)
+        if isinstance(exc, CorruptRecord):
+            logger.error("a session cannot be read, its request gets 503: %s", exc)
+            return
+        if self._watch is None:
+            logger.warning("the session storage stopped answering; requests that need it get 503: %s", exc)
+            self.begin()
+        self._refused += 1
+
+    def begin(self) -> None:
+        """Watches for the end of an outage that the log names already."""
+        self._refused = 0
+        self._watch = asyncio.get_running_loop().create_task(self._wait_for_end())
+
+    def answered(self) -> None:
+        """A request was served from the storage: an outage may be over."""
+        if self._watch is not None:
+            self._hope.set()
+
+    async def aclose(self) -> None:
+        """Stops watching."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+            self._watch = None
+
+    async def _wait_for_end(self) -> None:
+        while True:
+            await self._pause()
+            with contextlib.suppress(StorageUnavailable):
+                await self._manager.open()
+                break
+        self._watch = None
+        logger.warning("the session storage answers again; %d requests got 503", self._refused)
+
+    async def _pause(self) -> None:
+        """Until there is hope, or it is time to look anyway."""
+        await asyncio.sleep(SHORTEST_PAUSE)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PAUSE * random.uniform(0.5, 1.5)):  # noqa: S311 - spreads many processes over time
+                await self._hope.wait()
+        self._hope.clear()

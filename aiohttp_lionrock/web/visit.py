@@ -1,0 +1,206 @@
+"""Visit: the sessions of one request, of all applications on its way, until the head of its response has left.
+
+A visit begins at the outermost of our middlewares and is closed once: when that middleware has the response or the
+handler sends one itself. What was saved stays on record until the request ends, and enters each response
+that is prepared: whichever one leaves carries the cookies.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+
+from ..errors import ConfigError, StorageUnavailable
+from ..log import logger
+from ..sessions.manager import SessionManager
+from ..sessions.session import Session, seal, warn_if_changed
+from ..settings.cookies import CookieChange, read_cookies
+from .headers import keep_from_caches, mark_read, put_cookies
+from .outages import Outages
+
+__all__ = [
+    "INSTALLATION",
+    "VISIT",
+    "Installation",
+    "OnUnavailable",
+    "RequestEnv",
+    "Visit",
+    "find_installation",
+    "find_visit",
+    "get_session",
+    "new_session",
+    "own_visit",
+]
+
+RequestEnv = Callable[[web.Request], Mapping[str, str] | None]
+OnUnavailable = Callable[[web.Request, StorageUnavailable], Awaitable[web.StreamResponse] | web.StreamResponse]
+
+
+@dataclass
+class Installation:
+    """What `setup` has put into one application."""
+
+    manager: SessionManager
+    outages: Outages
+    request_env: RequestEnv | None
+    on_unavailable: OnUnavailable | None
+    told_of_caches: bool = False
+
+
+@dataclass(slots=True)
+class Slot:
+    """One manager's session in one request. ``changes`` are on record from the moment they are saved."""
+
+    installation: Installation
+    session: Session | None = None
+    changes: Sequence[CookieChange] = ()
+
+
+class Visit:
+    """The slots of one request; none is ever taken out."""
+
+    __slots__ = ("__weakref__", "closed", "outage", "response", "slots")
+
+    def __init__(self) -> None:
+        self.slots: list[Slot] = []
+        self.closed = False  # saved, or too late for it
+        self.response: web.StreamResponse | None = None  # the one whose head is being made
+        self.outage: tuple[Installation, StorageUnavailable] | None = None
+
+    async def save(self) -> None:
+        """Saves every session that was loaded, and closes. What was saved before one fails stays on record."""
+        try:
+            for slot in self.slots:
+                if slot.session is not None:
+                    await self._save(slot, slot.session)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """From now on a change of a session raises SessionSealed."""
+        self.closed = True
+        for slot in self.slots:
+            if slot.session is not None:
+                seal(slot.session)
+
+    def warn_of_lost_changes(self) -> None:
+        """Logs what was changed inside a value after the visit was closed, which no error can tell of."""
+        for slot in self.slots:
+            if slot.session is not None:
+                warn_if_changed(slot.session)
+
+    def mark(self, response: web.StreamResponse) -> None:
+        """Puts in everything that a response which is being prepared needs."""
+        for slot in self.slots:
+            if slot.changes:
+                put_cookies(response, slot.changes)
+                self._keep_from_caches(slot.installation, response)
+        if any(slot.session is not None for slot in self.slots):
+            mark_read(response)
+
+    async def session_of(self, installation: Installation, request: web.Request) -> Session:
+        """The manager's session in this request, loaded where it is not there yet."""
+        for slot in self.slots:
+            if slot.installation.manager is installation.manager:
+                break
+        else:
+            slot = Slot(installation)
+            self.slots.append(slot)
+            _VISITS[request.writer] = self
+        return await self._load(slot, request) if slot.session is None else slot.session
+
+    async def _load(self, slot: Slot, request: web.Request) -> Session:
+        installation = slot.installation
+        cookies = read_cookies(request.headers.getall(hdrs.COOKIE, ()), installation.manager.cookie_names)
+        env = None if installation.request_env is None else installation.request_env(request)
+        try:
+            session = await installation.manager.load(cookies, env)
+        except StorageUnavailable as exc:
+            self.outage = (installation, exc)
+            raise
+        if self.outage is not None and self.outage[0] is installation:
+            self.outage = None
+        if not session.is_new:
+            installation.outages.answered()
+        if slot.session is not None:  # of two tasks that ask at once, both get the session that is loaded first
+            return slot.session
+        slot.session = session
+        if self.closed:
+            seal(session)
+        if self.response is not None:
+            mark_read(self.response)
+        return session
+
+    async def _save(self, slot: Slot, session: Session) -> None:
+        try:
+            slot.changes = await slot.installation.manager.save(session)
+        except StorageUnavailable as exc:
+            self.outage = (slot.installation, exc)
+            raise
+        if slot.changes:
+            slot.installation.outages.answered()
+
+    def _keep_from_caches(self, installation: Installation, response: web.StreamResponse) -> None:
+        replaced = keep_from_caches(response)
+        if replaced and not installation.told_of_caches:
+            installation.told_of_caches = True
+            logger.debug("Cache-Control %r of a response with session cookies was replaced by 'no-store'", replaced)
+
+
+INSTALLATION = web.AppKey("aiohttp_lionrock_installation", Installation)
+VISIT = web.RequestKey("aiohttp_lionrock_visit", Visit)
+
+# A request that a middleware outside of ours has cloned is another object, with the writer of the first.
+_VISITS: WeakKeyDictionary[AbstractStreamWriter, Visit] = WeakKeyDictionary()
+
+
+def find_visit(request: web.Request) -> Visit | None:
+    """The visit that this request belongs to, also where it is a clone or was cloned."""
+    return own_visit(request) or _VISITS.get(request.writer)
+
+
+def own_visit(request: web.Request) -> Visit | None:
+    """The visit that this very request was given, or the one that it was cloned from."""
+    if not len(request):  # most have nothing stored in them, and a look-up in vain costs an exception
+        return None
+    visit: Visit | None = request.get(VISIT)
+    return visit
+
+
+def find_installation(request: web.Request) -> Installation:
+    """That of the nearest application, seen outwards from the one that runs now; of the innermost where none has it.
+
+    Raises ConfigError where no application on the request's way has one.
+    """
+    match = request.match_info
+    current = match.current_app
+    found = current.get(INSTALLATION)
+    if found is not None:
+        return found
+    apps = match.apps
+    place = apps.index(current)
+    for app in (*reversed(apps[:place]), *reversed(apps[place + 1 :])):
+        if (found := app.get(INSTALLATION)) is not None:
+            return found
+    raise ConfigError("this request has no session: call setup(app) on the app or on one above it")
+
+
+async def get_session(request: web.Request) -> Session:
+    """The request's session, loaded on the first call. Raises StorageUnavailable; the client then gets 503."""
+    installation = find_installation(request)
+    visit = find_visit(request)
+    if visit is None:
+        raise ConfigError(
+            "this request has no session yet: a middleware that runs before the one of setup(app) has none, "
+            "and neither has one of an application above it"
+        )
+    return await visit.session_of(installation, request)
+
+
+async def new_session(request: web.Request) -> Session:
+    """An empty session under a new sid; the one that came with the request is revoked."""
+    session = await get_session(request)
+    session.invalidate()
+    return session

@@ -85,8 +85,10 @@ class SessionData:
 
     def changes(self) -> list[str]:
         """The keys whose values differ from what was presented or last written, without those that are gone."""
-        before = self._before
-        return [key for key, value in self._now.items() if not _is_same(value, before.get(key, _ABSENT))]
+        before, now = self._before, self._now
+        if now is before:
+            return []
+        return [key for key, value in now.items() if not _is_same(value, before.get(key, _ABSENT))]
 
     def check(self) -> None:
         """Raises SessionDataError, naming the key, where a value was changed in place into what cannot be stored."""

@@ -1,6 +1,6 @@
 """Life: what the library remembers of a session in hand, beside what the handler sees of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
@@ -31,6 +31,7 @@ class Life:
     | ``rejected`` | load; save, where the session was ended meanwhile | the handler |
     | ``is_new`` | load, invalidate, save | the handler |
     | ``is_sealed`` | `seal` | whatever would change the session |
+    | ``unsaved`` | `seal`: keys whose changes were not saved, and are known to be lost | `warn_if_changed` |
     | ``subject_of`` | the manager | ``Session.subject`` |
     """
 
@@ -48,6 +49,7 @@ class Life:
         "rejected",
         "sid",
         "subject_of",
+        "unsaved",
     )
 
     def __init__(
@@ -62,6 +64,7 @@ class Life:
         self.asked = Asked()
         self.created_at = created_at
         self.is_sealed = False
+        self.unsaved: Sequence[str] = ()
         if contents is None:
             self.rejected: TokenError | None = None if presented is None else presented.fault
             self.start_over()

@@ -8,7 +8,7 @@ from ..errors import ConfigError
 from ..sessions.manager import SessionManager
 from ..settings.config import SessionConfig
 from ..settings.keywords import SessionSettings
-from ..storage.contract import Clock, JtiStorage
+from ..storage.contract import Clock
 from .lifetime import Lifetime
 from .middleware import make_middleware, on_response_prepare
 from .outages import Outages
@@ -21,7 +21,6 @@ def setup(
     app: web.Application,
     config: SessionConfig | None = None,
     *,
-    storage: JtiStorage | str | None = None,
     manager: SessionManager | None = None,
     request_env: RequestEnv | None = None,
     on_unavailable: OnUnavailable | None = None,
@@ -39,8 +38,8 @@ def setup(
     """
     _check_app(app)
     if manager is None:
-        manager = _make_manager(config, storage, clock, dict(settings))
-    elif config is not None or storage is not None or clock is not None or settings:
+        manager = _make_manager(config, clock, dict(settings))
+    elif config is not None or clock is not None or settings:
         raise ConfigError(
             "setup(app, manager=...) takes no config, storage, clock or settings: the manager has its own"
         )
@@ -80,16 +79,9 @@ def _check_app(app: web.Application) -> None:
         )
 
 
-def _make_manager(
-    config: SessionConfig | None, storage: JtiStorage | str | None, clock: Clock | None, settings: dict[str, Any]
-) -> SessionManager:
-    if storage is not None:
-        settings["storage"] = storage
-    if config is None:
-        config = SessionConfig.from_mapping(settings)
-    else:
-        config = SessionConfig.coerce(config).updated(settings)
-    return SessionManager(config, clock=clock)
+def _make_manager(config: SessionConfig | None, clock: Clock | None, settings: dict[str, Any]) -> SessionManager:
+    config = SessionConfig.coerce(config)
+    return SessionManager(config.updated(settings) if settings else config, clock=clock)
 
 
 def _check_required(app: web.Application, manager: SessionManager) -> None:

@@ -66,7 +66,6 @@ def bad_tokens() -> dict[str, tuple[str, str]]:
         "exp as text": ("JWT_CLAIM", token(exp="9999999999")),
         "exp as true": ("JWT_CLAIM", token(exp=True)),
         "not yet": ("JWT_CLAIM", token(nbf=int(time.time()) + HOUR)),
-        "for too long": ("JWT_CLAIM", token(exp=int(time.time()) + 100 * HOUR)),
         "a refresh token": ("JWT_CLAIM", token(token_use="refresh")),
         "no jti": ("JWT_CLAIM", token(jti=...)),
         "jti as an object": ("JWT_CLAIM", token(jti={"$gt": ""})),

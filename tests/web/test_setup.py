@@ -134,7 +134,7 @@ def test_a_manager_and_settings_together_are_refused(also: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     ("given", "way_out"),
     [
-        ("sqlite:///x.db?password=hush", "setup(app, storage=...)"),
+        ("sqlite:///x.db?password=hush", 'storage="sqlite:///sessions.db"'),
         ({"secret": "hush"}, "SessionConfig.from_mapping(...)"),
     ],
 )

@@ -45,7 +45,7 @@ async def test_every_call_of_a_manager_is_bounded_while_the_storage_hangs(world:
     calls: dict[str, Callable[[], Awaitable[Any]]] = {
         "ping": manager.open,
         "get": lambda: manager.load(browser.cookies),
-        "delete": lambda: manager.revoke("sid"),
+        "delete": lambda: manager.revoke(browser.sid),
         "delete_subject": lambda: manager.revoke_subject("nobody"),
         "list_subject": lambda: manager.sessions("ann"),
         "purge": manager.purge,

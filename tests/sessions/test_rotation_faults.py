@@ -164,15 +164,19 @@ async def test_a_burst_in_which_one_acknowledgement_was_lost_has_one_successor(w
     assert await tabs[0].is_logged_in()
 
 
-@pytest.mark.parametrize("call", ["insert", "replace", "delete"])
+@pytest.mark.parametrize(
+    ("call", "act"),
+    [("insert", Session.renew), ("replace", write), ("replace", Session.renew), ("delete", Session.invalidate)],
+)
 @pytest.mark.parametrize("mode", ["hang", "hang after", "late"])
-async def test_a_request_that_is_cancelled_in_a_storage_call_leaves_nothing_half_done(call: str, mode: str) -> None:
+async def test_a_request_that_is_cancelled_in_a_storage_call_leaves_nothing_half_done(
+    call: str, act: Callable[[Session], None], mode: str
+) -> None:
     world = World()
     world.manager = make_manager(world.storage, world.clock, storage_timeout=0.3)  # what has begun may take so long
     browser = await world.logged_in()
     world.storage.fail(call, mode)
-    acts = {"insert": [Session.renew], "replace": [write], "delete": [Session.invalidate]}[call]
-    task = asyncio.create_task(browser.refresh(*acts))
+    task = asyncio.create_task(browser.refresh(act))
     await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -1,7 +1,6 @@
 """Faults: collects everything that is wrong with settings, so that one start shows all of it."""
 
 import dataclasses
-import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -15,10 +14,9 @@ __all__ = ["LONGEST", "Faults", "is_number", "nearest", "shown", "with_article"]
 
 LONGEST = 400 * 24 * 60 * 60 * 100  # seconds; a bound that no real setting meets, far inside every number format
 
-_NUMBER = re.compile(r"[-+]?[0-9]{1,10}(\.[0-9]{1,6})?")
-_WORD = re.compile(
-    rf"true|false|yes|no|on|off|none|null|{_NUMBER.pattern} ?(s|min|[mhdw]|seconds?|hours?|days?)?", re.I
-)
+# Patterns are compiled where a fault was found, and not at every start.
+_NUMBER = r"[-+]?[0-9]{1,10}(\.[0-9]{1,6})?"
+_WORD = rf"(?i:true|false|yes|no|on|off|none|null|{_NUMBER} ?(s|min|[mhdw]|seconds?|hours?|days?)?)"
 
 
 class Faults:
@@ -114,7 +112,7 @@ def with_article(name: str) -> str:
 def shown(value: object) -> str:
     """A value as an error may show it: numbers, and words that are no secret; of anything else only what it is."""
     if isinstance(value, str):
-        return f"the text {value!r}" if _WORD.fullmatch(value) else "text" if value else "empty text"
+        return f"the text {value!r}" if re.fullmatch(_WORD, value) else "text" if value else "empty text"
     if isinstance(value, int) and not -LONGEST <= value <= LONGEST:
         return "a number so large"
     if isinstance(value, bool | int | float | None):
@@ -128,13 +126,15 @@ def shown(value: object) -> str:
 
 def nearest(written: str, known: Sequence[str]) -> str | None:
     """The one of these names that was probably meant."""
-    return next(iter(difflib.get_close_matches(written, known, n=1, cutoff=0.8)), None)
+    from difflib import get_close_matches  # late: only a fault needs it
+
+    return next(iter(get_close_matches(written, known, n=1, cutoff=0.8)), None)
 
 
 def _remedy(value: object, wanted: type[bool] | type[int] | type[float]) -> str:
     """How this value becomes one of the type wanted, where that is certain."""
     if isinstance(value, str):
-        quoted = value.lower() in ("true", "false") if wanted is bool else _NUMBER.fullmatch(value) is not None
+        quoted = value.lower() in ("true", "false") if wanted is bool else re.fullmatch(_NUMBER, value) is not None
         return f" (write {value.capitalize()} without quotes)" if quoted else ""
     if isinstance(value, timedelta):
         return "" if wanted is bool else " (give its total_seconds())"

@@ -12,10 +12,9 @@ from typing import Any, Literal, Self
 from ..errors import ConfigError
 from ..faults import Faults, shown, with_article
 from ..storage.contract import JtiStorage
-from .environment import read_environment
 from .policies import TokenPolicy, access_policy, refresh_policy
 from .rules import ELSEWHERE, check_jti, check_session
-from .secrets import ALGORITHMS, Secrets
+from .secrets import Secrets
 from .tables import AccessTokenConfig, CookieConfig, EventSession, RefreshTokenConfig
 
 __all__ = [
@@ -161,6 +160,8 @@ class SessionConfig:
         ``environ`` is the process environment unless given. SESSION_SECRET and SESSION_SECRET_PREVIOUS are left to
         `SessionManager`, which reads them itself. Raises ConfigError, also for an unknown name with the prefix.
         """
+        from .environment import read_environment  # late: most applications do not need it
+
         faults = Faults()
         environ = os.environ if environ is None else environ
         values = read_environment(prefix, environ, cls, faults)
@@ -213,7 +214,7 @@ class SessionConfig:
             previous_secret=self.previous_secret,
             previous_secrets=self.previous_secrets,
             algorithm=self.algorithm,
-            floor=self.minimum_secret_length or ALGORITHMS[self.algorithm],
+            minimum_length=self.minimum_secret_length,
         )
 
 

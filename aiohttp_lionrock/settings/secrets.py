@@ -1,7 +1,6 @@
 """Secrets: which are in use, in the order that the wire contract gives, and which of them are too weak to be used."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 __all__ = ["ALGORITHMS", "CURRENT", "PREVIOUS", "Secrets", "Sourced"]
@@ -15,16 +14,25 @@ Environment = Mapping[str, str]
 Sourced = tuple[str, str]  # where a secret stands, and the secret
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class Secrets:
     """The secrets of a configuration, and the least length (bytes) of every one in use."""
 
-    secret: str | None
-    secrets: str | Sequence[str] | None
-    previous_secret: str | Sequence[str] | None
-    previous_secrets: str | Sequence[str] | None
-    algorithm: str
-    floor: int
+    def __init__(
+        self,
+        *,
+        secret: str | None,
+        secrets: str | Sequence[str] | None,
+        previous_secret: str | Sequence[str] | None,
+        previous_secrets: str | Sequence[str] | None,
+        algorithm: str,
+        minimum_length: int | None,
+    ) -> None:
+        self.secret = secret
+        self.secrets = secrets
+        self.previous_secret = previous_secret
+        self.previous_secrets = previous_secrets
+        self.hash_size = ALGORITHMS[algorithm]
+        self.floor = minimum_length or self.hash_size
 
     def in_use(self, process_env: Environment, request_env: Environment) -> list[Sourced]:
         """The secret that signs, then those that only verify; none where there is none to sign with."""
@@ -75,7 +83,7 @@ class Secrets:
         if len(raw) < self.floor:
             way_out = f"for example `openssl rand -base64 {self.floor}`"
             yield f"must be at least {self.floor} bytes, it has {len(raw)}: {way_out}"
-        lowered = self.floor < ALGORITHMS[self.algorithm]
+        lowered = self.floor < self.hash_size
         if not lowered and (not secret.strip() or len(set(secret)) == 1):
             yield "is blank or one character repeated: give random text, for example `openssl rand -base64 48`"
 

@@ -12,7 +12,7 @@ from support.scheduler import Gates
 from support.storages import FaultyStorage
 
 from aiohttp_lionrock import JtiRecord, MemoryStorage, Session, SessionManager, StorageUnavailable
-from aiohttp_lionrock.errors import TokenRevoked, TokenSuperseded
+from aiohttp_lionrock.errors import DuplicateRecord, TokenRevoked, TokenSuperseded
 from aiohttp_lionrock.sessions import repairs
 from aiohttp_lionrock.testing import FakeClock
 
@@ -478,6 +478,27 @@ async def test_a_session_whose_save_failed_may_be_saved_again(world: World) -> N
     browser.receive(changes)
     assert await honoured(browser)
     assert [record.sid for record in await world.elsewhere.sessions("ann")] == [session.sid]
+
+
+async def test_a_sid_that_is_another_ones_is_refused_and_its_session_lives_on(world: World) -> None:
+    browser = await world.logged_in()
+    with pytest.raises(DuplicateRecord):
+        await world.manager.save(Session({"sub": "eve"}, sid=browser.sid))
+    await world.settled()
+    assert await honoured(browser)
+    assert await world.elsewhere.sessions("eve") == []
+
+
+async def test_a_shutdown_that_cancels_a_renewal_takes_it_back(world: World) -> None:
+    browser = await world.logged_in()
+    world.storage.fail("replace", "hang after")
+    request = asyncio.create_task(browser.visit(Session.renew))
+    while "replace" not in world.storage.calls[-1:]:
+        await asyncio.sleep(0)
+    request.cancel()
+    await world.manager.aclose()
+    assert await honoured(browser.copy(world.elsewhere))
+    assert [record.sid for record in await world.elsewhere.sessions("ann")] == [browser.sid]
 
 
 async def test_a_renewal_that_is_cancelled_while_it_waits_its_turn_is_not_made_after_all(gated: Browser) -> None:

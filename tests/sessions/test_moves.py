@@ -202,6 +202,20 @@ async def test_revoke_is_true_only_where_something_alive_was_ended(browser: Brow
     assert await manager.revoke(browser.sid) is False
 
 
+@pytest.mark.parametrize("length", [0, 1, 3])
+@pytest.mark.parametrize("how", ["session", "sid"])
+async def test_revoking_the_others_spares_what_the_kept_one_goes_on_as(browser: Browser, length: int, how: str) -> None:
+    other = Browser(browser.manager)
+    await other.log_in()
+    await browser.log_in()
+    session = await browser.manager.load(browser.cookies)
+    await renewals(browser, length)  # in another tab, meanwhile
+    keep = session if how == "session" else session.sid
+    assert await browser.manager.revoke_subject("ann", keep=keep) == 1
+    assert await honoured(browser)
+    assert not await honoured(other)
+
+
 async def test_of_ten_who_revoke_at_once_one_has_ended_it(browser: Browser) -> None:
     await browser.log_in()
     first, *_ = await renewals(browser, 3)

@@ -143,7 +143,7 @@ class SessionManager:
         """
         link = self._records()
         named = _subject(subject)
-        kept = None if keep is None else await link(self._sid_to_keep, keep, named)
+        kept = None if keep is None else await link(self._sid_to_keep, keep)
         return await self._authority.end_subject(named, kept)
 
     async def revoke_others(self, session: Session) -> int:
@@ -190,19 +190,20 @@ class SessionManager:
             raise ConfigError("sessions can be revoked and listed only with a storage: set storage, for example sqlite")
         return self._link
 
-    async def _sid_to_keep(self, keep: Session | str, subject: str) -> str | None:
-        """The stored sid of the session to keep; None where it is not stored yet."""
+    async def _sid_to_keep(self, keep: Session | str) -> str | None:
+        """The stored sid of the session to keep, or of what it goes on as; None where it is not stored yet."""
         life = life_of(keep) if isinstance(keep, Session) else life_in_hand(keep)
-        if life is not None:
-            presented = life.presented
-            if presented is None or presented.record is None:
-                return presented and presented.sid
-            return presented.record.successor or presented.sid
-        assert isinstance(keep, str)
-        record = await self._records().storage.get(keep)
-        if record is None:
-            raise ValueError(f"no session has the sid to keep, {keep!r}: pass the session itself, as in keep=session")
-        return record.successor or record.sid
+        sid = keep if life is None else life.presented and life.presented.sid
+        if sid is None:
+            return None
+        assert isinstance(sid, str)
+        storage = self._records().storage
+        record = await storage.get(sid)
+        while record is not None and record.successor is not None:
+            record = await storage.get(record.successor)
+        if record is None and life is None:
+            raise ValueError(f"no session has the sid to keep, {sid!r}: pass the session itself, as in keep=session")
+        return None if record is None else record.sid
 
     async def _stop_replay(self, candidate: Candidate) -> None:
         contents, policy, presented, _ = candidate

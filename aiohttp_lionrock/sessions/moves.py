@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from ..errors import SessionDataError, StorageError, StorageUnavailable, TokenRevoked, TokenSuperseded
+from ..errors import DuplicateRecord, SessionDataError, StorageError, StorageUnavailable, TokenRevoked, TokenSuperseded
 from ..jsontext import is_storable_text
 from ..settings.config import SessionConfig, TokenPolicy
 from ..storage.contract import MAX_TEXT, JtiRecord, JtiStorage
@@ -208,7 +208,9 @@ def _alive(record: JtiRecord | None) -> JtiRecord:
     return record
 
 
-def _may_be_done(cause: BaseException | None) -> bool:
+def _may_be_done(cause: BaseException) -> bool:
+    if isinstance(cause, DuplicateRecord):
+        return False  # what is stored there is another one's
     return not isinstance(cause, StorageUnavailable) or cause.maybe_done
 
 

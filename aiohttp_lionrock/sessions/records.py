@@ -97,8 +97,8 @@ class RecordJti(JtiAuthority):
         self._repairs.open()
 
     async def aclose(self) -> None:
-        while self._begun_work:  # of callers that went away too: it may have to be taken back
-            await asyncio.wait(self._begun_work)
+        if self._begun_work:  # of callers that went away too: it may have to be taken back
+            await asyncio.wait(self._begun_work.copy())
         await self._repairs.aclose()
 
     def _begun(self, call: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":

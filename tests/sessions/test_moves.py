@@ -12,7 +12,7 @@ from support.scheduler import Gates
 from support.storages import FaultyStorage
 
 from aiohttp_lionrock import JtiRecord, MemoryStorage, Session, SessionManager, StorageUnavailable
-from aiohttp_lionrock.errors import TokenRevoked, TokenSuperseded
+from aiohttp_lionrock.errors import DuplicateRecord, TokenRevoked, TokenSuperseded
 from aiohttp_lionrock.sessions import repairs
 from aiohttp_lionrock.testing import FakeClock
 
@@ -200,6 +200,20 @@ async def test_revoke_is_true_only_where_something_alive_was_ended(browser: Brow
     await browser.log_in()
     clock.advance(31 * 24 * 3600)
     assert await manager.revoke(browser.sid) is False
+
+
+@pytest.mark.parametrize("length", [0, 1, 3])
+@pytest.mark.parametrize("how", ["session", "sid"])
+async def test_revoking_the_others_spares_what_the_kept_one_goes_on_as(browser: Browser, length: int, how: str) -> None:
+    other = Browser(browser.manager)
+    await other.log_in()
+    await browser.log_in()
+    session = await browser.manager.load(browser.cookies)
+    await renewals(browser, length)  # in another tab, meanwhile
+    keep = session if how == "session" else session.sid
+    assert await browser.manager.revoke_subject("ann", keep=keep) == 1
+    assert await honoured(browser)
+    assert not await honoured(other)
 
 
 async def test_of_ten_who_revoke_at_once_one_has_ended_it(browser: Browser) -> None:
@@ -478,6 +492,27 @@ async def test_a_session_whose_save_failed_may_be_saved_again(world: World) -> N
     browser.receive(changes)
     assert await honoured(browser)
     assert [record.sid for record in await world.elsewhere.sessions("ann")] == [session.sid]
+
+
+async def test_a_sid_that_is_another_ones_is_refused_and_its_session_lives_on(world: World) -> None:
+    browser = await world.logged_in()
+    with pytest.raises(DuplicateRecord):
+        await world.manager.save(Session({"sub": "eve"}, sid=browser.sid))
+    await world.settled()
+    assert await honoured(browser)
+    assert await world.elsewhere.sessions("eve") == []
+
+
+async def test_a_shutdown_that_cancels_a_renewal_takes_it_back(world: World) -> None:
+    browser = await world.logged_in()
+    world.storage.fail("replace", "hang after")
+    request = asyncio.create_task(browser.visit(Session.renew))
+    while "replace" not in world.storage.calls[-1:]:
+        await asyncio.sleep(0)
+    request.cancel()
+    await world.manager.aclose()
+    assert await honoured(browser.copy(world.elsewhere))
+    assert [record.sid for record in await world.elsewhere.sessions("ann")] == [browser.sid]
 
 
 async def test_a_renewal_that_is_cancelled_while_it_waits_its_turn_is_not_made_after_all(gated: Browser) -> None:

@@ -176,7 +176,7 @@ async def test_a_record_that_is_known_no_longer_is_read_again(storage: Slow) -> 
     assert await labels(storage) == {"first", "second"}
 
 
-async def test_no_change_of_a_record_that_is_only_remembered_is_looked_up(storage: Slow) -> None:
+async def test_who_changes_nothing_still_looks_whether_the_record_lives(storage: Slow) -> None:
     known = await storage.inner.get(SID)
     await storage.inner.delete(SID)
 

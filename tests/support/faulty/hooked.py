@@ -236,8 +236,15 @@ class Damageable(MemoryStorage):
                 raise CorruptRecord(f"under the sid {sid!r} there is no record")
 
     async def get(self, sid: str) -> JtiRecord | None:
+        found = await super().get(sid)
+        if found is not None:
+            self.check(sid)
+        return found
+
+    async def delete(self, sid: str) -> JtiRecord | None:
+        removed = await super().delete(sid)
         self.check(sid)
-        return await super().get(sid)
+        return removed
 
     async def list_subject(self, subject: str) -> list[JtiRecord]:
         records = await super().list_subject(subject)
@@ -246,7 +253,21 @@ class Damageable(MemoryStorage):
 
 
 REPORTED = "a_damaged_record_is_reported_with_its_sid"
+REMOVED = "a_damaged_record_is_removed_by_delete_and_then_reported"
 HIDES_NONE = "a_damaged_record_hides_no_other"
+
+
+@caught_by(REMOVED)
+class DeleteLeavesTheDamaged(Damageable):
+    async def delete(self, sid: str) -> JtiRecord | None:
+        self.check(sid)
+        return await super().delete(sid)
+
+
+@caught_by(REMOVED)
+class DeleteDoesNotTellOfTheDamaged(Damageable):
+    async def delete(self, sid: str) -> JtiRecord | None:
+        return await MemoryStorage.delete(self, sid)
 
 
 @caught_by(REPORTED, HIDES_NONE)

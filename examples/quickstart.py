@@ -15,9 +15,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from aiohttp_lionrock import ConfigError, Session, SessionManager, get_session, setup
-
-MANAGER = web.AppKey("manager", SessionManager)
+from aiohttp_lionrock import ConfigError, Session, get_manager, get_session, setup
 
 WELCOME = Template("""
 Open $url in a browser, or try with curl:
@@ -94,7 +92,7 @@ async def logout(request: web.Request) -> web.Response:
 async def logout_everywhere(request: web.Request) -> web.Response:
     session = await get_session(request)
     if session.subject is not None:
-        await request.app[MANAGER].revoke_subject(session.subject)
+        await get_manager(request).revoke_subject(session.subject)
     session.invalidate()
     return answer(request, session)
 
@@ -105,7 +103,7 @@ async def sessions(request: web.Request) -> web.Response:
 
 async def my_sessions(request: web.Request) -> list[dict[str, str]]:
     session = await get_session(request)
-    records = await request.app[MANAGER].sessions(session.subject) if session.subject is not None else []
+    records = await get_manager(request).sessions(session.subject) if session.subject is not None else []
     return [
         {
             "device": record.metadata.get("device", ""),
@@ -135,7 +133,7 @@ def as_json(data: object) -> web.Response:
 
 def make_app(database: Path) -> web.Application:
     app = web.Application()
-    app[MANAGER] = setup(
+    setup(
         app,
         storage=f"sqlite:///{quote(str(database))}",
         refresh_token=True,
@@ -173,6 +171,8 @@ def listen() -> socket.socket:
 
 def main() -> None:
     database = Path(os.environ.get("QUICKSTART_DB") or Path(__file__).with_name("quickstart.db")).absolute()
+    if not database.parent.is_dir():
+        raise SystemExit(f"the quickstart cannot start: there is no folder {database.parent}")
     listener = listen()
     host, port = listener.getsockname()
     welcome = WELCOME.substitute(url=f"http://{host}:{port}", database=database)

@@ -178,7 +178,7 @@ async def test_a_login_keeps_the_data_and_changes_the_id(start, browsers):
     assert after == {**before, "user": "ann", "session": after["session"]}
     assert after["session"] != before["session"]
     browser.put(**planted)
-    assert (await browser.ask("GET", url))["refused"] == "JWT_JTI_REVOKED"
+    assert (await browser.ask("GET", url))["refused"] == "JWT_SUPERSEDED"
 
 
 @pytest.mark.parametrize("user", ["", " ", "x" * 51, "a\x00b", "a\nb", None])

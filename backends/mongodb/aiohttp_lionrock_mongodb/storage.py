@@ -1,7 +1,6 @@
 """MongoStorage: sessions in MongoDB, one document each, for many machines at once.
 
-Importing this file imports no driver: PyMongo is imported when a URL is read or a storage opens, Motor
-when a storage made from a URL opens.
+Importing this file imports no driver: that is done when a URL is read or a storage opens.
 """
 
 import asyncio

@@ -91,7 +91,7 @@ class Moves:
         issued = await self.start(draft, old.metadata if old and not plan.leaves else None)
         try:
             await self._hand_over(presented.sid, old, draft, plan)
-        except (StorageError, TokenRevoked, asyncio.CancelledError):
+        except BaseException:
             self._undoing.start(draft.sid)
             raise
         return issued

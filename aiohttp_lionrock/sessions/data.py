@@ -88,7 +88,14 @@ class SessionData:
         before, now = self._before, self._now
         if now is before:
             return []
-        return [key for key, value in now.items() if not _is_same(value, before.get(key, _ABSENT))]
+        compared = [(key, value, before.get(key, _ABSENT)) for key, value in now.items()]
+        return [key for key, value, was in compared if value is not was and not _is_same(value, was)]
+
+    def changed_parts(self) -> list[str]:
+        """The keys of lists and dictionaries that are not equal to what was presented or last written."""
+        if not self._has_own_parts:
+            return []
+        return [key for key, value in self._own_parts() if value != self._before.get(key)]
 
     def check(self) -> None:
         """Raises SessionDataError, naming the key, where a value was changed in place into what cannot be stored."""
@@ -134,26 +141,30 @@ def check_storable(key: str, value: object) -> None:
         raise SessionDataError(f"session[{key!r}] cannot be stored: {reason}", key)
 
 
-def _is_same(value: object, was: object) -> bool:
+def _is_same(value: Any, was: Any) -> bool:
+    """Whether a token would say the same of both: 1 is neither True nor 1.0, and 0.0 is not -0.0."""
     try:
-        return _is_alike(value, was)
+        return bool(value == was) and _is_alike(value, was)
     except RecursionError:
         return False  # it contains itself: the write that follows names the key
 
 
 def _is_alike(value: Any, was: Any) -> bool:
-    """Whether a token would say the same of both: 1 is neither True nor 1.0, and 0.0 is not -0.0."""
+    """Whether equal values are alike in type, too, at every depth, and their names in the same order."""
     kind = type(value)
     if kind is not type(was):
         return not _PLAIN.issuperset((kind, type(was))) and _is_written_alike(value, was)
     if kind is dict:
-        return len(value) == len(was) and all(
-            name == other and _is_alike(item, old)
-            for (name, item), (other, old) in zip(value.items(), was.items(), strict=True)
-        )
-    if kind is list:
-        return len(value) == len(was) and all(map(_is_alike, value, was))
-    return bool(value == was) and (kind is not float or repr(value) == repr(was))
+        for (name, item), (other, old) in zip(value.items(), was.items(), strict=True):
+            if name != other or not _is_alike(item, old):
+                return False
+    elif kind is list:
+        for item, old in zip(value, was, strict=True):
+            if not _is_alike(item, old):
+                return False
+    elif kind is float:
+        return repr(value) == repr(was)
+    return True
 
 
 def _is_written_alike(value: object, was: object) -> bool:

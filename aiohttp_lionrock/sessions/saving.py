@@ -37,6 +37,7 @@ class Saver:
         if planned.act is Act.NOTHING:
             if presented.arrival is Arrival.SUPERSEDED and life.data.is_changed():
                 logger.info("what a request with superseded cookies stored was dropped: the browser has newer ones")
+                life.data.written()
             return []
         if planned.act is Act.END:
             return await self._end(life, presented)

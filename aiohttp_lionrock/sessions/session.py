@@ -197,16 +197,17 @@ def life_of(session: Session) -> Life:
     return session._life
 
 
-def seal(session: Session) -> None:
-    """From now on a change raises SessionSealed: it could not be kept."""
+def seal(session: Session, *, saved: bool = False) -> None:
+    """From now on a change raises SessionSealed: it could not be kept. ``saved``: all until now was."""
     life = session._life
     if not life.is_sealed:
         life.is_sealed = True
-        life.unsaved = life.data.changes()
+        if not saved:
+            life.unsaved = life.data.changes()
 
 
 def warn_if_changed(session: Session) -> None:
     """Logs the keys of values that were changed in place after the cookies had left, and so are lost."""
     life = session._life
-    if lost := [key for key in life.data.changes() if key not in life.unsaved]:
+    if lost := [key for key in life.data.changed_parts() if key not in life.unsaved]:
         logger.warning("session values changed after the response had left are lost: %s", ", ".join(map(repr, lost)))

@@ -9,7 +9,7 @@ from ..settings.cookies import CookieChange
 __all__ = ["keep_from_caches", "mark_read", "put_cookies"]
 
 # Fields that caches obey before Cache-Control: RFC 9213, older CDNs, nginx.
-_TARGETED = frozenset({"surrogate-control", "x-accel-expires"})
+_TARGETED = ("-cache-control", "surrogate-control", "x-accel-expires")
 
 
 def put_cookies(response: web.StreamResponse, changes: Sequence[CookieChange]) -> None:
@@ -32,7 +32,7 @@ def keep_from_caches(response: web.StreamResponse) -> str | None:
     A value that says ``no-store`` or ``private`` stands.
     """
     headers = response.headers
-    for name in [name for name in headers if _is_targeted(name)]:
+    for name in [name for name in headers if name.lower().endswith(_TARGETED)]:
         headers.popall(name, None)
     own = ", ".join(headers.getall(hdrs.CACHE_CONTROL, ()))
     if {"no-store", "private"} & _words(own.split(",")):
@@ -50,11 +50,6 @@ def mark_read(response: web.StreamResponse) -> None:
     present = headers.getall(hdrs.VARY)
     if not {"cookie", "*"} & _words(name for line in present for name in line.split(",")):
         headers[hdrs.VARY] = ", ".join([*present, "Cookie"])
-
-
-def _is_targeted(name: str) -> bool:
-    lowered = name.lower()
-    return lowered.endswith("-cache-control") or lowered in _TARGETED
 
 
 def _words(parts: Iterable[str]) -> set[str]:

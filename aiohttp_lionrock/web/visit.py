@@ -75,11 +75,14 @@ class Visit:
             for slot in self.slots:
                 if slot.session is not None:
                     await self._save(slot, slot.session)
+                    seal(slot.session, saved=True)
         finally:
             self.close()
 
     def close(self) -> None:
         """From now on a change of a session raises SessionSealed."""
+        if self.closed:
+            return
         self.closed = True
         for slot in self.slots:
             if slot.session is not None:
@@ -93,11 +96,13 @@ class Visit:
 
     def mark(self, response: web.StreamResponse) -> None:
         """Puts in everything that a response which is being prepared needs."""
+        is_read = False
         for slot in self.slots:
             if slot.changes:
                 put_cookies(response, slot.changes)
                 self._keep_from_caches(slot.installation, response)
-        if any(slot.session is not None for slot in self.slots):
+            is_read = is_read or slot.session is not None
+        if is_read:
             mark_read(response)
 
     async def session_of(self, installation: Installation, request: web.Request) -> Session:

@@ -7,10 +7,8 @@ that is prepared: whichever one leaves carries the cookies.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 from aiohttp import hdrs, web
-from aiohttp.abc import AbstractStreamWriter
 
 from ..errors import ConfigError, StorageUnavailable
 from ..log import logger
@@ -113,7 +111,7 @@ class Visit:
         else:
             slot = Slot(installation)
             self.slots.append(slot)
-            _VISITS[request.writer] = self
+            vars(request.writer)[_VISIT] = self
         return await self._load(slot, request) if slot.session is None else slot.session
 
     async def _load(self, slot: Slot, request: web.Request) -> Session:
@@ -157,13 +155,14 @@ class Visit:
 INSTALLATION = web.AppKey("aiohttp_lionrock_installation", Installation)
 VISIT = web.RequestKey("aiohttp_lionrock_visit", Visit)
 
-# A request that a middleware outside of ours has cloned is another object, with the writer of the first.
-_VISITS: WeakKeyDictionary[AbstractStreamWriter, Visit] = WeakKeyDictionary()
+# A request that a middleware outside of ours has cloned is another object, with the writer of the first: the visit is
+# kept there as well.
+_VISIT = "aiohttp_lionrock_visit"
 
 
 def find_visit(request: web.Request) -> Visit | None:
     """The visit that this request belongs to, also where it is a clone or was cloned."""
-    return own_visit(request) or _VISITS.get(request.writer)
+    return own_visit(request) or vars(request.writer).get(_VISIT)
 
 
 def own_visit(request: web.Request) -> Visit | None:

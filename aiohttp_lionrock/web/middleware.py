@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from ..errors import StorageUnavailable
 from ..log import logger
 from .headers import keep_from_caches
-from .visit import VISIT, Installation, Visit, find_visit, own_visit
+from .visit import Installation, Visit, begin_visit, find_visit
 
 __all__ = ["make_middleware", "on_response_prepare"]
 
@@ -26,16 +26,17 @@ def make_middleware(installation: Installation) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        visit = own_visit(request)
+        visit = find_visit(request)
         if visit is not None:
             return await _pass_on(visit, installation, request, handler)
-        request[VISIT] = visit = Visit()
+        visit = begin_visit(request)
         try:
             try:
                 response = await handler(request)
             except web.HTTPException as raised:
                 response = await _settle(visit, request, raised)
                 if response is raised:
+                    del response  # which would tie the exception to its own traceback
                     raise
             except StorageUnavailable as exc:
                 if request.writer.output_size:
@@ -60,7 +61,7 @@ async def on_response_prepare(request: web.Request, response: web.StreamResponse
     """Puts the cookies into the head of a response; saves first where the handler sends it itself."""
     visit = find_visit(request)
     if visit is None:  # an outer middleware answers by itself, but a later signal may ask for the session
-        request[VISIT] = visit = Visit()
+        visit = begin_visit(request)
     elif visit.slots:
         if visit.closed:
             visit.warn_of_lost_changes()

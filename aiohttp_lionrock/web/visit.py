@@ -7,10 +7,8 @@ that is prepared: whichever one leaves carries the cookies.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 from aiohttp import hdrs, web
-from aiohttp.abc import AbstractStreamWriter
 
 from ..errors import ConfigError, StorageUnavailable
 from ..log import logger
@@ -22,16 +20,15 @@ from .outages import Outages
 
 __all__ = [
     "INSTALLATION",
-    "VISIT",
     "Installation",
     "OnUnavailable",
     "RequestEnv",
     "Visit",
+    "begin_visit",
     "find_installation",
     "find_visit",
     "get_session",
     "new_session",
-    "own_visit",
 ]
 
 RequestEnv = Callable[[web.Request], Mapping[str, str] | None]
@@ -61,7 +58,7 @@ class Slot:
 class Visit:
     """The slots of one request; none is ever taken out."""
 
-    __slots__ = ("__weakref__", "closed", "outage", "response", "slots")
+    __slots__ = ("closed", "outage", "response", "slots")
 
     def __init__(self) -> None:
         self.slots: list[Slot] = []
@@ -108,7 +105,6 @@ class Visit:
         else:
             slot = Slot(installation)
             self.slots.append(slot)
-            _VISITS[request.writer] = self
         return await self._load(slot, request) if slot.session is None else slot.session
 
     async def _load(self, slot: Slot, request: web.Request) -> Session:
@@ -150,23 +146,20 @@ class Visit:
 
 
 INSTALLATION = web.AppKey("aiohttp_lionrock_installation", Installation)
-VISIT = web.RequestKey("aiohttp_lionrock_visit", Visit)
 
-# A request that a middleware outside of ours has cloned is another object, with the writer of the first.
-_VISITS: WeakKeyDictionary[AbstractStreamWriter, Visit] = WeakKeyDictionary()
+# Where a request keeps its visit: in its writer, which its clones share and no other request has.
+_VISIT = "aiohttp_lionrock_visit"
+
+
+def begin_visit(request: web.Request) -> Visit:
+    """A visit for this request and all of its clones."""
+    visit = vars(request.writer)[_VISIT] = Visit()
+    return visit
 
 
 def find_visit(request: web.Request) -> Visit | None:
     """The visit that this request belongs to, also where it is a clone or was cloned."""
-    return own_visit(request) or _VISITS.get(request.writer)
-
-
-def own_visit(request: web.Request) -> Visit | None:
-    """The visit that this very request was given, or the one that it was cloned from."""
-    if not len(request):  # most have nothing stored in them, and a look-up in vain costs an exception
-        return None
-    visit: Visit | None = request.get(VISIT)
-    return visit
+    return vars(request.writer).get(_VISIT)
 
 
 def find_installation(request: web.Request) -> Installation:

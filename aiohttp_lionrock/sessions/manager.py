@@ -158,10 +158,10 @@ class SessionManager:
 
     async def purge(self) -> int:
         """Removes all expired records, in small steps; returns how many. Needs a storage."""
-        storage, _ = self._records()
-        gate = StorageGate(storage, self.config.storage_timeout * PURGE_PATIENCE)
+        storage, gate = self._records()
+        patience = self.config.storage_timeout * PURGE_PATIENCE
         total = 0
-        while removed := await gate(storage.purge, PURGE_BATCH):
+        while removed := await gate.within(patience, storage.purge, PURGE_BATCH):
             total += removed
         return total
 

@@ -38,7 +38,7 @@ class StorageGate:
             raise StorageUnavailable(f"the storage did not answer within {timeout} s") from exc
 
     async def aclose(self) -> None:
-        """Closes the storage, unless another gate has it open. Raises StorageUnavailable where it does not close in time."""
+        """Closes the storage unless another gate has it open. Raises StorageUnavailable where that takes too long."""
         if self._opened:
             self._opened = False
             _OPENINGS[self.storage] -= 1

@@ -76,6 +76,8 @@ class Visit:
 
     def close(self) -> None:
         """From now on a change of a session raises SessionSealed."""
+        if self.closed:
+            return
         self.closed = True
         for slot in self.slots:
             if slot.session is not None:
@@ -134,6 +136,7 @@ class Visit:
         except StorageUnavailable as exc:
             self.outage = (slot.installation, exc)
             raise
+        seal(session)
         if slot.changes:
             slot.installation.outages.answered()
 

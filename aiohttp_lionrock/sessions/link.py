@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 from ..errors import StorageUnavailable
 from ..storage.contract import JtiStorage
@@ -11,6 +12,9 @@ __all__ = ["Deadline", "StorageLink"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# One storage object may serve several managers: it closes with the last of them.
+_USES: WeakKeyDictionary[JtiStorage, int] = WeakKeyDictionary()
 
 
 class Deadline:
@@ -56,7 +60,9 @@ class StorageLink(Deadline):
                 maybe_done=False,
             )
         await self.storage.open()
-        self._is_open = not self._is_closed
+        if not self._is_open and not self._is_closed:
+            self._is_open = True
+            _USES[self.storage] = _USES.get(self.storage, 0) + 1
         return self.storage
 
     async def open(self) -> None:
@@ -65,8 +71,12 @@ class StorageLink(Deadline):
         await self(self.storage.ping)
 
     async def aclose(self) -> None:
-        """Closes the storage. Raises StorageUnavailable where it does not close in time."""
+        """Closes the storage, unless another manager uses it. Raises StorageUnavailable where that takes too long."""
+        if self._is_open:
+            _USES[self.storage] -= 1
         self._is_open, self._is_closed = False, True
+        if _USES.get(self.storage):
+            return
         try:
             async with asyncio.timeout(self.seconds):
                 await self.storage.aclose()

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from ..errors import StorageUnavailable
 from ..log import logger
 from .headers import keep_from_caches
-from .visit import VISIT, Installation, Visit, find_visit, own_visit
+from .visit import VISIT, Installation, Visit, kept_with
 
 __all__ = ["make_middleware", "on_response_prepare"]
 
@@ -26,16 +26,17 @@ def make_middleware(installation: Installation) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        visit = own_visit(request)
-        if visit is not None:
-            return await _pass_on(visit, installation, request, handler)
-        request[VISIT] = visit = Visit()
+        kept = kept_with(request)
+        if VISIT in kept:
+            return await _pass_on(kept[VISIT], installation, request, handler)
+        kept[VISIT] = visit = Visit()
         try:
             try:
                 response = await handler(request)
             except web.HTTPException as raised:
                 response = await _settle(visit, request, raised)
                 if response is raised:
+                    del response  # which would tie the exception to its own traceback
                     raise
             except StorageUnavailable as exc:
                 if request.writer.output_size:
@@ -49,7 +50,7 @@ def make_middleware(installation: Installation) -> Middleware:
             _take_back_preparation(request)
             raise
         finally:
-            if visit.response is not None:
+            if visit.slots and visit.response is not None:
                 visit.warn_of_lost_changes()
             visit.close()
 
@@ -58,9 +59,9 @@ def make_middleware(installation: Installation) -> Middleware:
 
 async def on_response_prepare(request: web.Request, response: web.StreamResponse) -> None:
     """Puts the cookies into the head of a response; saves first where the handler sends it itself."""
-    visit = find_visit(request)
+    visit: Visit | None = kept_with(request).get(VISIT)
     if visit is None:  # an outer middleware answers by itself, but a later signal may ask for the session
-        request[VISIT] = visit = Visit()
+        kept_with(request)[VISIT] = visit = Visit()
     elif visit.slots:
         if visit.closed:
             visit.warn_of_lost_changes()

@@ -7,6 +7,7 @@ that is prepared: whichever one leaves carries the cookies.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import hdrs, web
 
@@ -26,10 +27,9 @@ __all__ = [
     "RequestEnv",
     "Visit",
     "find_installation",
-    "find_visit",
     "get_session",
+    "kept_with",
     "new_session",
-    "own_visit",
 ]
 
 RequestEnv = Callable[[web.Request], Mapping[str, str] | None]
@@ -59,13 +59,11 @@ class Slot:
 class Visit:
     """The slots of one request; none is ever taken out."""
 
-    __slots__ = ("__weakref__", "closed", "outage", "response", "slots")
-
-    def __init__(self) -> None:
-        self.slots: list[Slot] = []
-        self.closed = False  # saved, or too late for it
-        self.response: web.StreamResponse | None = None  # the one whose head is being made
-        self.outage: tuple[Installation, StorageUnavailable] | None = None
+    # What most requests never change; kept off the instance until one does.
+    slots: Sequence[Slot] = ()
+    closed = False  # saved, or too late for it
+    response: web.StreamResponse | None = None  # the one whose head is being made
+    outage: tuple[Installation, StorageUnavailable] | None = None
 
     async def save(self) -> None:
         """Saves every session that was loaded, and closes. What was saved before one fails stays on record."""
@@ -110,8 +108,7 @@ class Visit:
                 break
         else:
             slot = Slot(installation)
-            self.slots.append(slot)
-            vars(request.writer)[_VISIT] = self
+            self.slots = (*self.slots, slot)
         return await self._load(slot, request) if slot.session is None else slot.session
 
     async def _load(self, slot: Slot, request: web.Request) -> Session:
@@ -142,6 +139,7 @@ class Visit:
         except StorageUnavailable as exc:
             self.outage = (slot.installation, exc)
             raise
+        seal(session)
         if slot.changes:
             slot.installation.outages.answered()
 
@@ -153,24 +151,13 @@ class Visit:
 
 
 INSTALLATION = web.AppKey("aiohttp_lionrock_installation", Installation)
-VISIT = web.RequestKey("aiohttp_lionrock_visit", Visit)
 
-# A request that a middleware outside of ours has cloned is another object, with the writer of the first: the visit is
-# kept there as well.
-_VISIT = "aiohttp_lionrock_visit"
+VISIT = "aiohttp_lionrock_visit"
 
 
-def find_visit(request: web.Request) -> Visit | None:
-    """The visit that this request belongs to, also where it is a clone or was cloned."""
-    return own_visit(request) or vars(request.writer).get(_VISIT)
-
-
-def own_visit(request: web.Request) -> Visit | None:
-    """The visit that this very request was given, or the one that it was cloned from."""
-    if not len(request):  # most have nothing stored in them, and a look-up in vain costs an exception
-        return None
-    visit: Visit | None = request.get(VISIT)
-    return visit
+def kept_with(request: web.Request) -> dict[str, Any]:
+    """Where a request keeps its visit: with its writer, which its clones share and no other request has."""
+    return vars(request.writer)
 
 
 def find_installation(request: web.Request) -> Installation:
@@ -194,7 +181,7 @@ def find_installation(request: web.Request) -> Installation:
 async def get_session(request: web.Request) -> Session:
     """The request's session, loaded on the first call. Raises StorageUnavailable; the client then gets 503."""
     installation = find_installation(request)
-    visit = find_visit(request)
+    visit: Visit | None = kept_with(request).get(VISIT)
     if visit is None:
         raise ConfigError(
             "this request has no session yet: a middleware that runs before the one of setup(app) has none, "

@@ -179,7 +179,7 @@ async def test_every_answer_of_a_page_that_read_the_session_says_so_to_caches(
     assert (answer.headers["Vary"], answer.headers["Cache-Control"]) == ("Cookie", "private, no-cache")
 
 
-@pytest.mark.parametrize("order", ["before", "after", "inner app", "inner app, cloned"])
+@pytest.mark.parametrize("order", ["before", "after", "inner app", "inner app, cloned", "inner app, not asked"])
 @pytest.mark.parametrize("handler", [plain, stream_plain], ids=["returned", "stream"])
 async def test_a_session_that_is_first_read_in_a_prepare_signal_says_so_to_caches_too(
     aiohttp_client: Any, storage: FaultyStorage, order: str, handler: Any
@@ -188,8 +188,10 @@ async def test_a_session_that_is_first_read_in_a_prepare_signal_says_so_to_cache
         response.headers["X-User"] = (await get_session(request)).get("sub", "nobody")
 
     @web.middleware
-    async def cloning(request: web.Request, handler: Any) -> web.StreamResponse:
-        return await handler(request.clone())  # type: ignore[no-any-return]
+    async def outside(request: web.Request, handler: Any) -> web.StreamResponse:
+        if "not asked" in order:
+            return web.Response(text="the outer app's own")
+        return await handler(request.clone() if "cloned" in order else request)  # type: ignore[no-any-return]
 
     app = web.Application()
     if order == "before":
@@ -199,7 +201,7 @@ async def test_a_session_that_is_first_read_in_a_prepare_signal_says_so_to_cache
         app.on_response_prepare.append(greet)
     app.router.add_get("/page", handler)
     if order.startswith("inner"):
-        app = wrapped(app, *([cloning] if "cloned" in order else []))
+        app = wrapped(app, outside)
     answer = await (await start(aiohttp_client, app)).get("/sub/page" if order.startswith("inner") else "/page")
     assert (answer.status, answer.headers["X-User"]) == (200, "nobody")
     assert (answer.headers["Vary"], answer.headers["Cache-Control"]) == ("Cookie", "private, no-cache")

@@ -241,3 +241,15 @@ async def test_a_manager_that_two_apps_have_closes_with_the_last_of_them(storage
     await Browser(manager).log_in()
     await runners[1].cleanup()
     assert storage.calls.count("aclose") == 1
+
+
+async def test_a_storage_that_two_apps_have_closes_with_the_last_of_them(storage: FaultyStorage) -> None:
+    first, second = web.Application(), web.Application()
+    install(first, storage=storage)
+    manager = install(second, name="second", storage=storage)
+    runners = [await run(app) for app in (first, second)]
+    await runners[0].cleanup()
+    assert "aclose" not in storage.calls
+    await Browser(manager).log_in()
+    await runners[1].cleanup()
+    assert storage.calls.count("aclose") == 1

@@ -220,6 +220,20 @@ async def test_a_handler_that_does_without_the_session_in_an_outage_keeps_its_an
     assert (await visitor.get("/patient")).text == "as ann"
 
 
+async def test_an_outage_that_a_handler_has_sat_out_is_forgotten(aiohttp_client: Any, storage: FaultyStorage) -> None:
+    async def persistent(request: web.Request) -> web.Response:
+        with pytest.raises(StorageUnavailable):
+            await get_session(request)
+        await get_session(request)
+        return web.Response(status=500, text="a bug of another kind")
+
+    app, _ = application(persistent, storage=storage)
+    visitor = await start(aiohttp_client, app)
+    await visitor.get("/log_in")
+    storage.fail("get", "before")
+    assert (await visitor.get("/persistent")).text == "a bug of another kind"
+
+
 @pytest.mark.parametrize("order", ORDERS)
 async def test_a_logout_by_an_error_middleware_is_kept_or_refused_aloud(
     aiohttp_client: Any, storage: FaultyStorage, order: str

@@ -15,7 +15,7 @@ from support.storages import FaultyStorage
 from support.visitor import Answer, Visitor, start
 from support.webapp import BOTH, application, ask, wrapped
 
-from aiohttp_lionrock import CorruptRecord, MemoryStorage, SessionManager, StorageUnavailable, get_session
+from aiohttp_lionrock import CorruptRecord, MemoryStorage, SessionManager, StorageUnavailable, get_manager, get_session
 from aiohttp_lionrock.sessions import repairs
 from aiohttp_lionrock.web import outages
 
@@ -172,8 +172,9 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 async def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends(
-    aiohttp_client: Any, storage: FaultyStorage, caplog: pytest.LogCaptureFixture
+    aiohttp_client: Any, storage: FaultyStorage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(outages, "PAUSE", 60.0)  # the first request that is served again tells
     site = Site(storage)
     visitor = await site.start(aiohttp_client)
     await visitor.get("/log_in")
@@ -311,12 +312,17 @@ async def test_of_nested_applications_the_one_whose_storage_is_away_answers(aioh
         (await get_session(request))["path"] = request.path_qs
         return await handler(request)  # type: ignore[no-any-return]
 
-    inner, _ = application(name="inner", storage=storages["inner"], on_unavailable=named("inner"))
+    async def everywhere(request: web.Request) -> web.Response:
+        return web.json_response(await get_manager(request).revoke_subject("ann"))
+
+    inner, _ = application(everywhere, name="inner", storage=storages["inner"], on_unavailable=named("inner"))
     outer = wrapped(inner, outside, name="outer", storage=storages["outer"], on_unavailable=named("outer"))
     visitor = await start(aiohttp_client, outer)
     await visitor.get("/sub/log_in")
     storages[failing].fail("get", "before")
     assert (await visitor.get("/sub/look?again")).text == failing
+    storages["inner"].fail("delete_subject", "before")
+    assert (await visitor.get("/sub/everywhere")).text == "inner"
 
 
 async def test_a_rotation_that_was_not_acknowledged_is_no_replay_when_the_client_comes_back_late(

@@ -31,7 +31,7 @@ from .storage.memory import MemoryStorage
 from .storage.registry import open_storage
 from .tokens.codec import TokenCodec
 from .tokens.keys import KeyRing
-from .web import get_manager, get_session, new_session, setup
+from .web import cross_origin_exempt, cross_origin_middleware, get_manager, get_session, new_session, setup
 
 __all__ = [
     "AccessTokenConfig",
@@ -69,6 +69,8 @@ __all__ = [
     "TokenSuperseded",
     "TokenTooLarge",
     "UnknownBackend",
+    "cross_origin_exempt",
+    "cross_origin_middleware",
     "get_manager",
     "get_session",
     "new_session",

@@ -3,7 +3,15 @@
 May not judge tokens, decide what becomes of a session, or talk to a storage.
 """
 
+from .crossorigin import cross_origin_exempt, cross_origin_middleware
 from .setup import get_manager, setup
 from .visit import get_session, new_session
 
-__all__ = ["get_manager", "get_session", "new_session", "setup"]
+__all__ = [
+    "cross_origin_exempt",
+    "cross_origin_middleware",
+    "get_manager",
+    "get_session",
+    "new_session",
+    "setup",
+]

@@ -203,6 +203,8 @@ async def test_a_host_that_an_outer_middleware_restores_is_the_one_that_counts(a
     forwarded = [*HANDSHAKE, "X-Forwarded-Host: shop.example"]
     assert (await ask(visitor, "GET", "/socket", *forwarded, "Origin: https://shop.example")).status == 101
     assert (await ask(visitor, "GET", "/socket", *forwarded, f"Origin: https://{HOST}")).status == 403
+    nameless = [*HANDSHAKE, "X-Forwarded-Host:"]
+    assert (await ask(visitor, "GET", "/socket", *nameless, "Origin: null")).status == 403
 
 
 @pytest.mark.parametrize(

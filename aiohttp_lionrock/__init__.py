@@ -31,7 +31,17 @@ from .storage.memory import MemoryStorage
 from .storage.registry import open_storage
 from .tokens.codec import TokenCodec
 from .tokens.keys import KeyRing
-from .web import get_manager, get_session, new_session, setup
+from .web import (
+    cross_origin_exempt,
+    cross_origin_middleware,
+    flash,
+    flashes,
+    get_manager,
+    get_session,
+    new_session,
+    setup,
+    setup_jinja2,
+)
 
 __all__ = [
     "AccessTokenConfig",
@@ -69,9 +79,14 @@ __all__ = [
     "TokenSuperseded",
     "TokenTooLarge",
     "UnknownBackend",
+    "cross_origin_exempt",
+    "cross_origin_middleware",
+    "flash",
+    "flashes",
     "get_manager",
     "get_session",
     "new_session",
     "open_storage",
     "setup",
+    "setup_jinja2",
 ]

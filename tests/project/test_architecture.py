@@ -24,10 +24,22 @@ LAYER_FILES = [source for source in SOURCES if source.path.name == "__init__.py"
 WEB = {"aiohttp", "yarl", "multidict", "aiosignal", "frozenlist"}
 # Files of the testing layer that may import aiohttp as `web` does: helpers for tests of applications.
 WEB_HELPERS: set[str] = set()
+# What an extra installs, and the one file that imports it: late, where it is used.
+EXTRAS = {"aiohttp_lionrock.web.templates": {"aiohttp_jinja2", "jinja2"}}
 MAX_LINES, MAX_TEST_LINES = 250, 600
 # What a plain install must not load: drivers, backends, and what only tests and the command line need.
 NEVER_LOADED = {
-    *("aiosqlite", "sqlite3", "motor", "pymongo", "bson", "aiohttp_lionrock_sqlite", "aiohttp_lionrock_mongodb"),
+    *(
+        "aiosqlite",
+        "sqlite3",
+        "aiohttp_jinja2",
+        "jinja2",
+        "motor",
+        "pymongo",
+        "bson",
+        "aiohttp_lionrock_sqlite",
+        "aiohttp_lionrock_mongodb",
+    ),
     *(
         "aiohttp_lionrock.testing",
         "aiohttp_lionrock.cli",
@@ -90,6 +102,7 @@ def test_the_adapter_does_import_aiohttp() -> None:
 @each_file
 def test_the_core_imports_the_standard_library_pyjwt_and_aiohttp_alone(source: Source) -> None:
     foreign = house.import_roots(source) - sys.stdlib_module_names - {"aiohttp", "aiohttp_lionrock", "jwt"}
+    foreign -= EXTRAS.get(source.module, set())
     assert house.foreign_imports(source, foreign) == []
 
 

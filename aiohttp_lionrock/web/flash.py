@@ -1,0 +1,100 @@
+"""Flash messages: what the next page that shows messages tells the visitor, once."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, overload
+
+from aiohttp import web
+
+from ..errors import SessionDataError
+from ..sessions.session import Session
+from .visit import get_session
+
+__all__ = ["Flash", "Flashes", "flash", "flashes"]
+
+KEY = "_flashes"  # of the session: a list of [text, category], oldest first
+MOST_BYTES = 1024  # of all messages: they travel in the cookies
+MOST_BYTES_OF_CATEGORY = 64
+CUT = "…"
+OVERHEAD = 8  # bytes for each message beside its words
+
+
+class Flash(NamedTuple):
+    """One message. ``category`` is a word for its look: "message", "error", ..."""
+
+    text: str
+    category: str
+
+
+async def flash(request: web.Request, text: str, category: str = "message") -> None:
+    """Keeps a message, through redirects too, until `flashes` gives it out.
+
+    Messages are kept in the session: 1 KiB of UTF-8 together. Beyond that the oldest are dropped, and a single longer
+    one is shortened. Raises SessionDataError where it is not text, SessionSealed once the response is on its way.
+    """
+    session = await get_session(request)
+    word = _plain(category, MOST_BYTES_OF_CATEGORY)
+    kept = [*_kept(session), [_plain(text, MOST_BYTES - MOST_BYTES_OF_CATEGORY - OVERHEAD), word]]
+    while sum(map(_size, kept)) > MOST_BYTES:
+        del kept[0]
+    session[KEY] = kept
+
+
+async def flashes(request: web.Request) -> list[Flash]:
+    """Gives out the messages that were kept, oldest first; the next call does not find them any more."""
+    return [*Flashes(await get_session(request))]
+
+
+class Flashes(Sequence[Flash]):
+    """The messages of a session, for a template: taken out of the session when they are first looped over."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._taken: list[Flash] = []
+
+    def __iter__(self) -> Iterator[Flash]:
+        self._take()
+        return iter(self._taken)
+
+    def __len__(self) -> int:
+        return len(self._taken) + len(_kept(self._session))
+
+    @overload
+    def __getitem__(self, index: int) -> Flash: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Flash]: ...
+
+    def __getitem__(self, index: int | slice) -> Flash | list[Flash]:
+        self._take()
+        return self._taken[index]
+
+    def _take(self) -> None:
+        if kept := _kept(self._session):
+            del self._session[KEY]
+            self._taken += [Flash(text, category) for text, category in kept]
+
+
+def _kept(session: Session) -> list[list[str]]:
+    """What is kept; whatever else may stand under our name is not a message."""
+    kept: Any = session.get(KEY)
+    return [one for one in kept if _is_message(one)] if isinstance(kept, list) else []
+
+
+def _is_message(one: object) -> bool:
+    return isinstance(one, list) and len(one) == 2 and all(isinstance(word, str) for word in one)
+
+
+def _size(message: Sequence[str]) -> int:
+    return OVERHEAD + sum(len(_utf8(word)) for word in message)
+
+
+def _plain(text: object, most: int) -> str:
+    """The text without any markup class, or as much of its beginning as has so many bytes."""
+    if not isinstance(text, str):
+        raise SessionDataError(f"a flash message is text, not {type(text).__name__}", KEY)
+    raw = _utf8(text)
+    return str.__str__(text) if len(raw) <= most else raw[: most - len(_utf8(CUT))].decode(errors="ignore") + CUT
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")  # the session itself refuses what is not Unicode

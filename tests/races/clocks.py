@@ -14,24 +14,24 @@ __all__ = ["play_clocks"]
 TABS = 6
 
 
-async def play_clocks(options: Options, apart: float, rounds: int, *, expect_loss: bool = False) -> list[Figures]:
+async def play_clocks(options: Options, apart: float, rounds: int, *, is_beyond: bool = False) -> list[Figures]:
     """Bursts of refreshes, spread over the leeway, on two servers so many seconds apart; then true replays.
 
-    ``expect_loss``: the clocks differ by more than ``max_clock_skew``; what happens is counted and is no violation.
+    ``is_beyond``: the clocks differ by more than ``max_clock_skew``; what happens is counted and is no violation.
     """
     name = f"{apart:+g} s, leeway {options.reuse_leeway:g}, skew {options.max_clock_skew:g}"
     async with fleet_of(options, offsets=(0, apart)) as fleet:
-        bursts = await play(f"bursts {name}", rounds, _burst_of(fleet, expect_loss), at_once=rounds)
+        bursts = await play(f"bursts {name}", rounds, _burst_of(fleet, is_beyond), at_once=rounds)
         false = await fleet.verdicts()
         bursts.seen["verdicts of theft"] += len(false)
-        if false and not expect_loss:
+        if false and not is_beyond:
             bursts.violated(f"{len(false)} honest sessions were revoked for a replay")
-        if expect_loss:
+        if is_beyond:
             return [bursts]
         return [bursts, await _play_replays(fleet, name, min(rounds, 20))]
 
 
-def _burst_of(fleet: Fleet, expect_loss: bool) -> Callable[[random.Random, Figures], Awaitable[None]]:
+def _burst_of(fleet: Fleet, is_beyond: bool) -> Callable[[random.Random, Figures], Awaitable[None]]:
     async def one(chance: random.Random, figures: Figures) -> None:
         user = uuid4().hex
         browser = fleet.browser()
@@ -47,7 +47,7 @@ def _burst_of(fleet: Fleet, expect_loss: bool) -> Callable[[random.Random, Figur
             if answer.body["sub"] == user:
                 continue
             figures.seen["logged out for good"] += 1
-            if not expect_loss:
+            if not is_beyond:
                 figures.violated(f"user {user} is logged out: {answer.body}, before that {refused}")
             return
 

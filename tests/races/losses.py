@@ -28,14 +28,14 @@ file.execute("ROLLBACK")
 """
 
 
-async def play_locks(fleet: Fleet, file: Path, locks: int, *, look_late: bool) -> Figures:
+async def play_locks(fleet: Fleet, file: Path, locks: int, *, looks_late: bool) -> Figures:
     """Logins while another process holds the lock of the SQLite file."""
     figures = Figures("login while the file is locked")
     began = time.monotonic()
     last: list[Browser] = []
     for number in range(locks):
         last += await _meet_a_lock(fleet, file, random.Random(number), figures)
-    if look_late:
+    if looks_late:
         await asyncio.sleep(LATE)
         for browser in last:
             if not await browser.holds("cart", "full"):
@@ -84,10 +84,10 @@ async def play_disconnects(fleet: Fleet, rounds: int) -> list[Figures]:
     ]
 
 
-async def play_timeouts(fleet: Fleet, rounds: int) -> list[Figures]:
+async def play_timeouts(fleet: Fleet, rounds: int, where: str = "") -> list[Figures]:
     """A middleware outside of the sessions that ends a login or a renewal by a timeout."""
     return [
-        await play(f"timeout outside of a {name}", rounds, _round_of(fleet, act, _lose_patience))
+        await play(f"timeout outside of a {name}{where}", rounds, _round_of(fleet, act, _lose_patience))
         for name, act in (("login", "log_in"), ("renewal", "renew"))
     ]
 

@@ -21,7 +21,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 $(PYENV
 find = $(shell for python in python$(1) $(PYENV)/$(1).*/bin/python; do \
 	[ "$$("$$python" -c '$(VERSION)' 2>/dev/null)" = $(1) ] && echo "$$python" && break; done)
 
-.PHONY: help demo test lint pytest format build test-wheels test-pythons test-faults clean environment
+.PHONY: help demo test lint pytest format build test-wheels test-pythons test-faults test-races clean environment
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1#/p' Makefile | awk -F'#' '{ printf "make %-15s%s\n", $$1, $$2 }'
@@ -68,6 +68,9 @@ test-python-%: $(TEST_READY)
 
 test-faults: $(TEST_READY) ## failovers of a real replica set under load, at length: about a quarter of an hour
 	$(BIN)/python -W error -m tests.faults
+
+test-races: $(TEST_READY) ## races of real requests over two processes, at length: about a quarter of an hour
+	$(BIN)/python -W error -m tests.races
 
 clean: ## remove what was made, the environments too
 	rm -rf .venv .venv-3.* build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -64,7 +64,11 @@ class SessionData:
 
     def keep_assigned(self) -> None:
         """Removes what this request has not set itself."""
-        self._now = {key: value for key, value in self._now.items() if key in self.assigned}
+        self._now = self.assigned_view()
+
+    def assigned_view(self) -> dict[str, Any]:
+        """What this request has set itself, to be read and not to be changed."""
+        return {key: value for key, value in self._now.items() if key in self.assigned}
 
     def view(self) -> Mapping[str, Any]:
         """The data as it is, to be read and not to be changed."""

@@ -93,13 +93,15 @@ class Plan(NamedTuple):
     """The decision.
 
     ``refreshes``: the refresh token is written too. ``inherits``: the new sid takes data over from a session that
-    belongs to the same subject, so it may only begin while that one lives. ``leaves``: somebody's session is left; only
-    what the request assigned goes along, and whatever took over from that session meanwhile is left as well.
+    belongs to the same subject, so it may only begin while that one lives. ``insists``: it is a login of that subject,
+    and begins also where a renewal or another login has taken over meanwhile. ``leaves``: somebody's session is left;
+    only what the request assigned goes along, and whatever took over from that session meanwhile is left as well.
     """
 
     act: Act
     refreshes: bool = True
     inherits: bool = False
+    insists: bool = False
     leaves: bool = False
 
 
@@ -109,6 +111,7 @@ _WRITE_ACCESS = Plan(Act.WRITE, refreshes=False)
 _START = Plan(Act.START)
 _LOGIN = Plan(Act.MOVE)
 _RENEW = Plan(Act.MOVE, inherits=True)
+_LOGIN_AGAIN = Plan(Act.MOVE, inherits=True, insists=True)
 _LEAVE = Plan(Act.MOVE, leaves=True)
 _END = Plan(Act.END)
 
@@ -125,7 +128,7 @@ def plan(presented: Presented, asked: Asked, data: SessionData, rules: Rules) ->
     if changed and (subject := rules.subject_of(data.view())) != presented.subject:
         return _to_another(presented, subject, data)
     if asked.level is Level.RENEW:
-        return _RENEW
+        return _RENEW if rules.subject_of(data.assigned_view()) is None else _LOGIN_AGAIN
     if changed or rules.resave or presented.arrival is Arrival.REFRESHED or (rules.has_records and asked.labels):
         needs_both = changed or rules.rotate or presented.arrival is Arrival.LOADED
         return _WRITE if needs_both else _WRITE_ACCESS

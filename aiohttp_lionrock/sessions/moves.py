@@ -83,7 +83,8 @@ class Moves:
     async def move(self, draft: Draft, plan: Plan) -> list[Issued]:
         """Inserts the new sid, then hands the old one over to it.
 
-        Raises TokenRevoked or TokenSuperseded where the new one inherits and the old one is gone by now.
+        Raises TokenRevoked or TokenSuperseded where the new one inherits and the old one is gone by now, but for a
+        login whose session goes on as another one.
         """
         presented = draft.presented
         assert presented.sid is not None
@@ -143,9 +144,10 @@ class Moves:
                 self._undoing.hand_over(draft)
             raise
         except TokenRevoked as gone:
-            if plan.inherits:
+            is_superseded = isinstance(gone, TokenSuperseded)
+            if plan.inherits and not (plan.insists and is_superseded):
                 raise
-            if plan.leaves and isinstance(gone, TokenSuperseded):
+            if plan.leaves and is_superseded:
                 await self._endings.end(sid)
 
     def _superseded(self, record: JtiRecord, draft: Draft) -> JtiRecord:

@@ -24,6 +24,7 @@ ACCESS_ONLY = Plan(Act.WRITE, refreshes=False)
 START = Plan(Act.START)
 LOGIN = Plan(Act.MOVE)
 RENEWAL = Plan(Act.MOVE, inherits=True)
+LOGIN_AGAIN = Plan(Act.MOVE, inherits=True, insists=True)
 LEAVE = Plan(Act.MOVE, leaves=True)
 ENDED = Plan(Act.END)
 
@@ -45,10 +46,10 @@ class Case(NamedTuple):
 
 Row = tuple[dict[str, Any], Plan]
 
-SAME = {"nobody", "ann"}  # the same at the response as in the token
+SAME = {"nobody", "ann", "ann again"}  # the same at the response as in the token
 LOGGED_IN = {"nobody then ann"}
 LEFT = {"ann then bob", "ann then nobody"}
-NAMED = {"ann", "nobody then ann", "ann then bob"}
+NAMED = {"ann", "ann again", "nobody then ann", "ann then bob"}
 UNNAMED = {"nobody", "ann then nobody"}
 
 TABLE: list[Row] = [
@@ -70,7 +71,8 @@ TABLE: list[Row] = [
     ({"arrival": CAME, "level": {KEEP, WRITE, RENEW}, "whose": LEFT, "kept": True}, LEAVE),
     ({"arrival": CAME, "level": {KEEP, WRITE, RENEW}, "whose": LEFT, "kept": False}, ENDED),
     # a session came, and is the same one's
-    ({"arrival": CAME, "level": RENEW, "whose": SAME}, RENEWAL),
+    ({"arrival": CAME, "level": RENEW, "whose": {"nobody", "ann"}}, RENEWAL),
+    ({"arrival": CAME, "level": RENEW, "whose": "ann again"}, LOGIN_AGAIN),
     ({"arrival": CAME, "level": WRITE, "whose": SAME}, TOKENS),
     ({"arrival": CAME, "level": KEEP, "whose": SAME, "changed": True}, TOKENS),
     ({"arrival": REFRESHED, "level": KEEP, "changed": False, "rotate": True}, TOKENS),
@@ -134,7 +136,7 @@ EDITS_OF_FULL = [
     Edit(_change_in_place, True, SAME_OWNER, False),
     Edit(_edit, True, SAME_OWNER, True),
     Edit(_sub("ann"), True, {"nobody": "nobody then ann"}, True),
-    Edit(_sub("ann"), False, {"ann": "ann"}, True),
+    Edit(_sub("ann"), False, {"ann": "ann again"}, True),
     Edit(_sub("bob"), True, {"nobody": "nobody then ann", "ann": "ann then bob"}, True),
     Edit(SessionData.clear, True, {"nobody": "nobody", "ann": "ann then nobody"}, False),
     Edit(_drop_user, True, {"ann": "ann then nobody"}, False),

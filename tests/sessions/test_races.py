@@ -291,6 +291,33 @@ async def test_two_logins_at_once_out_of_nobodys_session_are_both_delivered(seed
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+async def test_two_logins_at_once_of_who_is_logged_in_are_both_delivered(seed: int) -> None:
+    world = World(seed)
+    browser = world.browser()
+    await browser.log_in(theme="dark")
+    tabs = world.tabs(browser, 2)
+    await asyncio.gather(*(tab.log_in() for tab in tabs))
+    await settle()
+    assert {record.sid for record in await world.managers[0].sessions("ann")} == {tab.sid for tab in tabs}
+    for tab in tabs:
+        assert set(tab.sent) == {ACCESS, REFRESH}
+        assert await tab.is_logged_in()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_a_login_of_who_is_logged_in_does_not_outlive_a_revocation_beside_it(seed: int) -> None:
+    world = World(seed)
+    browser = world.browser()
+    await browser.log_in()
+    session = await browser.manager.load(browser.cookies)
+    session.renew()
+    session["sub"] = "ann"
+    await asyncio.gather(browser.manager.save(session), world.server().revoke(browser.sid))
+    await settle()
+    assert await world.managers[0].sessions("ann") == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_a_second_logout_finds_nothing_and_says_nothing_else(seed: int) -> None:
     world = World(seed)
     browser = world.browser()

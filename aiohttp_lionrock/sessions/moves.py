@@ -13,10 +13,10 @@ from ..jsontext import is_storable_text
 from ..settings.config import SessionConfig, TokenPolicy
 from ..storage.contract import MAX_TEXT, JtiRecord, JtiStorage
 from .endings import Endings
+from .labels import merged_labels
 from .life import Arrival, Plan
 from .mint import Draft, Grant, Issued, TokenMint
 from .repairs import Repairs, Urgency
-from .state import check_label_sizes
 from .turns import Turns
 from .undoing import UNDO_LOOKS, Undoing
 from .verdicts import Leeway, State, state_of
@@ -68,7 +68,7 @@ class Moves:
             access_jti=grant.access_jti,
             refresh_jti=grant.refresh_jti,
             subject=subject,
-            metadata=_with_labels(metadata or {}, draft),
+            metadata=merged_labels(metadata or {}, draft.life.asked.labels),
         )
         try:
             await self._storage.insert(record)
@@ -128,7 +128,7 @@ class Moves:
             access_jti=grant.access_jti,
             refresh_jti=grant.refresh_jti,
             expires_at=max(record.expires_at, _latest_exp(issued)),
-            metadata=_with_labels(record.metadata, draft),
+            metadata=merged_labels(record.metadata, draft.life.asked.labels),
         )
         return successor, issued
 
@@ -225,12 +225,3 @@ def _check_subject(subject: str | None, config: SessionConfig) -> None:
         key = config.subject_key if isinstance(config.subject_key, str) else None
         named = f"session[{key!r}]" if key else "the subject of the session"
         raise SessionDataError(f"{named} must be text of at most {MAX_TEXT} characters without NUL", key)
-
-
-def _with_labels(known: Mapping[str, str], draft: Draft) -> Mapping[str, str]:
-    labels = draft.life.asked.labels
-    if not labels:
-        return known
-    metadata = {**known, **labels}
-    check_label_sizes(metadata)
-    return metadata

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, NoReturn, Self
 
 from ..errors import ReservedName, SessionDataError, TokenError
-from ..jsontext import is_storable_text
 from ..log import logger
 from .contents import CREATOR, RESERVED
 from .data import check_storable, copied
+from .labels import check_labels, cut_labels
 from .life import Level
-from .state import Life, check_label_sizes
+from .state import Life
 
 __all__ = ["Session", "life_of", "seal", "session_of", "warn_if_changed"]
 
@@ -96,17 +96,19 @@ class Session(MutableMapping[str, Any]):
         self._life.asked.labels = {}
         self._life.start_over()
 
-    def describe(self, **labels: str) -> None:
+    def describe(self, labels: Mapping[str, str] | None = None, /, *, cut: bool = False, **more: str) -> None:
         """Puts labels (a device name, say) on the session's record; `SessionManager.sessions` lists them.
 
-        Raises SessionDataError where they are not text, or more than 1,024 bytes of UTF-8 together.
+        Raises SessionDataError where they are not text, or more than 1,024 bytes of UTF-8 together; with ``cut`` the
+        longest are shortened instead, and ``?`` stands for what cannot be kept. Older labels of the record give way.
         """
         self._life.check_open()
-        for name, value in labels.items():
-            if not is_storable_text(value) or not is_storable_text(name):
-                raise SessionDataError(f"label {name!r} must be text without NUL and lone surrogates", name)
-        together = {**self._life.asked.labels, **labels}
-        check_label_sizes(together)
+        if not isinstance(cut, bool):
+            raise SessionDataError("cut is a switch; a label of that name is given as describe({'cut': ...})", "cut")
+        together = {**self._life.asked.labels, **(labels or {}), **more}
+        if cut:
+            together = cut_labels(together)
+        check_labels(together)
         self._life.asked.labels = together
 
     def copy(self) -> Self:

@@ -5,13 +5,12 @@ from typing import Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
-from ..errors import SessionDataError, SessionSealed, TokenError
-from ..storage.contract import MAX_METADATA_BYTES
+from ..errors import SessionSealed, TokenError
 from .contents import CREATOR, Contents, ContentsReader
 from .data import SessionData
 from .life import Asked, Presented
 
-__all__ = ["Life", "check_label_sizes", "life_in_hand"]
+__all__ = ["Life", "life_in_hand"]
 
 _by_sub = ContentsReader("sub").subject_of
 
@@ -108,15 +107,3 @@ def life_in_hand(sid: str) -> Life | None:
     """The session in some request's hand that is to get this sid when it is saved."""
     life = _in_hand.get(sid)
     return life if life is not None and life.sid == sid else None
-
-
-def check_label_sizes(labels: Mapping[str, str]) -> None:
-    """Raises SessionDataError, naming the largest, where labels are more than a record keeps."""
-    sizes = {name: len(name.encode()) + len(text.encode()) for name, text in labels.items()}
-    if sum(sizes.values()) > MAX_METADATA_BYTES:
-        largest = max(sizes, key=sizes.__getitem__)
-        raise SessionDataError(
-            f"labels must be at most {MAX_METADATA_BYTES} bytes together, these are {sum(sizes.values())};"
-            f" the largest is {largest!r}",
-            largest,
-        )

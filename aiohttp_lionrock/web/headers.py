@@ -6,7 +6,7 @@ from aiohttp import hdrs, web
 
 from ..settings.cookies import CookieChange
 
-__all__ = ["keep_from_caches", "mark_read", "put_cookies"]
+__all__ = ["clear_site_data", "head_size", "keep_from_caches", "mark_read", "put_cookies"]
 
 # Fields that caches obey before Cache-Control: RFC 9213, older CDNs, nginx.
 _TARGETED = ("-cache-control", "surrogate-control", "x-accel-expires")
@@ -50,6 +50,17 @@ def mark_read(response: web.StreamResponse) -> None:
     present = headers.getall(hdrs.VARY)
     if not {"cookie", "*"} & _words(name for line in present for name in line.split(",")):
         headers[hdrs.VARY] = ", ".join([*present, "Cookie"])
+
+
+def clear_site_data(response: web.StreamResponse, directives: str) -> None:
+    """Has the browser forget what it keeps of the site; a value of the handler's own stands."""
+    response.headers.setdefault("Clear-Site-Data", directives)
+
+
+def head_size(response: web.StreamResponse) -> int:
+    """Bytes of the status line and the headers, where these are ASCII."""
+    fields = sum(len(name) + len(value) + 4 for name, value in response.headers.items())
+    return len(f"HTTP/1.1 {response.status} {response.reason}") + 4 + fields
 
 
 def _words(parts: Iterable[str]) -> set[str]:

@@ -16,7 +16,7 @@ from ..log import logger
 from ..sessions.manager import SessionManager
 from ..sessions.session import Session, seal, warn_if_changed
 from ..settings.cookies import CookieChange, read_cookies
-from .headers import keep_from_caches, mark_read, put_cookies
+from .headers import clear_site_data, head_size, keep_from_caches, mark_read, put_cookies
 from .outages import Outages
 
 __all__ = [
@@ -32,6 +32,8 @@ __all__ = [
     "new_session",
 ]
 
+LARGE_HEAD = 3500  # bytes of a head; nginx takes 4,096 of them by default
+
 RequestEnv = Callable[[web.Request], Mapping[str, str] | None]
 OnUnavailable = Callable[[web.Request, StorageUnavailable], Awaitable[web.StreamResponse] | web.StreamResponse]
 
@@ -45,6 +47,7 @@ class Installation:
     request_env: RequestEnv | None
     on_unavailable: OnUnavailable | None
     told_of_caches: bool = False
+    told_of_size: bool = False
 
 
 @dataclass(slots=True)
@@ -97,9 +100,13 @@ class Visit:
             if slot.changes:
                 put_cookies(response, slot.changes)
                 self._keep_from_caches(slot.installation, response)
+                directives = slot.installation.manager.config.clear_site_data_header
+                if directives and any(change.value is None for change in slot.changes):
+                    clear_site_data(response, directives)
             is_read = is_read or slot.session is not None
         if is_read:
             mark_read(response)
+        self._warn_of_size(response)
 
     async def session_of(self, installation: Installation, request: web.Request) -> Session:
         """The manager's session in this request, loaded where it is not there yet."""
@@ -148,6 +155,17 @@ class Visit:
         if replaced and not installation.told_of_caches:
             installation.told_of_caches = True
             logger.debug("Cache-Control %r of a response with session cookies was replaced by 'no-store'", replaced)
+
+    def _warn_of_size(self, response: web.StreamResponse) -> None:
+        writer = next((slot.installation for slot in self.slots if slot.changes), None)
+        if writer is None or writer.told_of_size or (size := head_size(response)) <= LARGE_HEAD:
+            return
+        writer.told_of_size = True
+        logger.warning(
+            "the head of a response with session cookies has %d bytes: nginx answers 502 in its place where that is "
+            "more than its proxy_buffer_size, 4k by default; raise that, or store less in the session",
+            size,
+        )
 
 
 INSTALLATION = web.AppKey("aiohttp_lionrock_installation", Installation)

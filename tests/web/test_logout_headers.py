@@ -1,0 +1,141 @@
+"""Clear-Site-Data, which goes out with a logout where the setting says so; and heads that nginx would not take."""
+
+import logging
+from typing import Any
+
+import pytest
+from aiohttp import web
+from support.browser import ACCESS
+from support.storages import FaultyStorage
+from support.visitor import exchange, start
+from support.webapp import BOTH, application, wrapped
+
+from aiohttp_lionrock import get_session
+
+HEADER = "Clear-Site-Data"
+
+
+async def out_by_error(request: web.Request) -> web.Response:
+    (await get_session(request)).invalidate()
+    raise web.HTTPForbidden
+
+
+async def out_in_a_stream(request: web.Request) -> web.StreamResponse:
+    (await get_session(request)).invalidate()
+    response = web.StreamResponse()
+    await response.prepare(request)
+    return response
+
+
+async def out_by_clear(request: web.Request) -> web.Response:
+    (await get_session(request)).clear()
+    return web.Response()
+
+
+async def out_and_in(request: web.Request) -> web.Response:
+    session = await get_session(request)
+    session.invalidate()
+    session["sub"] = "bob"
+    return web.Response()
+
+
+async def out_its_own_way(request: web.Request) -> web.Response:
+    (await get_session(request)).invalidate()
+    return web.Response(headers={HEADER: '"*"'})
+
+
+HANDLERS = (out_by_error, out_in_a_stream, out_by_clear, out_and_in, out_its_own_way)
+CLEARED = '"cache", "storage"'
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("log_out", CLEARED),
+        ("out_by_error", CLEARED),
+        ("out_in_a_stream", CLEARED),
+        ("out_by_clear", CLEARED),
+        ("out_its_own_way", '"*"'),
+        ("look", None),
+        ("log_in", None),
+        ("out_and_in", None),
+    ],
+)
+@pytest.mark.parametrize("nested", [False, True], ids=["alone", "nested"])
+async def test_a_logout_clears_what_the_setting_says_and_nothing_else_does(
+    aiohttp_client: Any, storage: FaultyStorage, path: str, sent: str | None, nested: bool
+) -> None:
+    app, _ = application(*HANDLERS, storage=storage, clear_site_data=["cache", "storage"])
+    visitor = await start(aiohttp_client, wrapped(app) if nested else app)
+    prefix = "/sub" if nested else ""
+    await visitor.get(f"{prefix}/log_in")
+    answer = await visitor.get(f"{prefix}/{path}")
+    assert answer.headers.get(HEADER) == sent
+    assert (answer.deleted == BOTH) == (sent is not None)
+
+
+async def test_without_the_setting_a_logout_clears_nothing(aiohttp_client: Any, storage: FaultyStorage) -> None:
+    app, _ = application(storage=storage)
+    visitor = await start(aiohttp_client, app)
+    await visitor.get("/log_in")
+    answer = await visitor.get("/log_out")
+    assert answer.deleted == BOTH
+    assert HEADER not in answer.headers
+
+
+async def test_a_logout_that_did_not_happen_clears_nothing(aiohttp_client: Any, storage: FaultyStorage) -> None:
+    app, _ = application(storage=storage, clear_site_data=["*"])
+    visitor = await start(aiohttp_client, app)
+    await visitor.get("/log_in")
+    storage.fail("delete", "before")
+    answer = await visitor.get("/log_out")
+    assert (answer.status, answer.headers.get(HEADER)) == (503, None)
+
+
+async def filled(request: web.Request) -> web.Response:
+    session = await get_session(request)
+    session["cart"] = "x" * int(request.query["size"])
+    return web.Response()
+
+
+def size_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno == logging.WARNING and "proxy_buffer_size" in record.getMessage()
+    ]
+
+
+async def test_one_warning_where_a_head_passes_3500_bytes_and_it_is_counted_to_the_byte(
+    aiohttp_client: Any, storage: FaultyStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, _ = application(filled, storage=storage, refresh_token=False)
+    visitor = await start(aiohttp_client, app)
+    sizes = []
+    for size in range(2000, 2700, 30):
+        answer = await exchange(visitor.server, f"/filled?size={size}")
+        sizes.append(
+            len("HTTP/1.1 200 OK") + 4 + sum(len(name) + len(line) + 4 for name, line in answer.headers.items())
+        )
+        if size_warnings(caplog):
+            break
+    assert sizes[-2] <= 3500 < sizes[-1]
+    [warning] = size_warnings(caplog)
+    assert f"has {sizes[-1]} bytes" in warning
+    await exchange(visitor.server, "/filled?size=2600")
+    assert len(size_warnings(caplog)) == 1
+
+
+async def test_a_large_head_without_a_session_cookie_is_not_ours_to_judge(
+    aiohttp_client: Any, storage: FaultyStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def page(request: web.Request) -> web.Response:
+        await get_session(request)
+        return web.Response(headers={"Content-Security-Policy": "x" * 4000})
+
+    app, _ = application(page, storage=storage)
+    visitor = await start(aiohttp_client, app)
+    await visitor.get("/log_in")
+    assert not (await visitor.get("/page")).set_cookies
+    assert ACCESS in visitor.cookies
+    assert not size_warnings(caplog)

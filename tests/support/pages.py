@@ -1,9 +1,12 @@
 """The pages of docs/: their Python blocks as Sybil finds them, their tables, and a server for the programs on them."""
 
+import asyncio
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ __all__ = [
     "program",
     "rows",
     "run_pytest",
+    "running",
     "text",
 ]
 
@@ -118,3 +122,33 @@ def run_pytest(folder: Path, *files: str) -> str:
     command = [sys.executable, "-m", "pytest", *options.split(), *files]
     done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=120)
     return done.stdout + done.stderr
+
+
+@asynccontextmanager
+async def running(folder: Path, port: int, *command: str, **environ: str) -> AsyncIterator[None]:
+    """A server process that listens on this port, ended at last; what it said goes into ``output.txt`` of the folder."""
+    env = {**os.environ, "SESSION_SECRET": SECRET, **environ}
+    with (folder / "output.txt").open("wb") as output:
+        server = await asyncio.create_subprocess_exec(*command, cwd=folder, env=env, stdout=output, stderr=output)
+        try:
+            async with asyncio.timeout(20):
+                await _wait_for(port, server)
+            yield
+        finally:
+            if server.returncode is None:
+                server.terminate()
+            async with asyncio.timeout(20):
+                await server.wait()
+
+
+async def _wait_for(port: int, server: asyncio.subprocess.Process) -> None:
+    while True:
+        assert server.returncode is None, "the server ended at its start"
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.05)
+            continue
+        writer.close()
+        await writer.wait_closed()
+        return

@@ -32,10 +32,12 @@ from .storage.registry import open_storage
 from .tokens.codec import TokenCodec
 from .tokens.keys import KeyRing
 from .web import (
+    check_fresh,
     cross_origin_exempt,
     cross_origin_middleware,
     flash,
     flashes,
+    fresh_login,
     get_manager,
     get_session,
     new_session,
@@ -79,10 +81,12 @@ __all__ = [
     "TokenSuperseded",
     "TokenTooLarge",
     "UnknownBackend",
+    "check_fresh",
     "cross_origin_exempt",
     "cross_origin_middleware",
     "flash",
     "flashes",
+    "fresh_login",
     "get_manager",
     "get_session",
     "new_session",

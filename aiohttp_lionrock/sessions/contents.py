@@ -4,13 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..jsontext import encode
+from ..settings.names import RESERVED
+from .term import Term
 
 __all__ = ["CREATOR", "RESERVED", "Contents", "ContentsReader", "SubjectKey", "subject_text"]
 
 CREATOR = "SessionJWT"
-CLAIMS = frozenset({"aud", "exp", "iat", "iss", "jti", "nbf", "token_use"})
-OWN_FIELDS = frozenset({"id", "sid", "creator", "orig_iat"})
-RESERVED = CLAIMS | OWN_FIELDS
 
 SubjectKey = str | Callable[[Mapping[str, Any]], str | int | float | None]
 
@@ -18,7 +17,7 @@ SubjectKey = str | Callable[[Mapping[str, Any]], str | int | float | None]
 class Contents:
     """The claims of a token, and what a session is made of. Shared by many requests: nobody changes anything in it."""
 
-    __slots__ = ("claims", "creator", "data", "expires_at", "id", "sid", "subject")
+    __slots__ = ("authenticated_at", "claims", "creator", "data", "expires_at", "id", "sid", "subject", "term")
 
     def __init__(self, claims: Mapping[str, Any], subject: Callable[[Mapping[str, Any]], str | None]) -> None:
         self.claims = claims
@@ -28,6 +27,9 @@ class Contents:
         self.expires_at = int(claims["exp"])
         self.data: Mapping[str, Any] = {name: value for name, value in claims.items() if name not in RESERVED}
         self.subject = subject(self.data)
+        authenticated_at = claims.get("auth_time")
+        self.authenticated_at = authenticated_at if type(authenticated_at) is int else None
+        self.term = Term.of(claims)
 
 
 class ContentsReader:

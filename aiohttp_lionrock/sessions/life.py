@@ -29,7 +29,7 @@ class Presented(NamedTuple):
     """What a request brought. Made once, by ``load``; never changed.
 
     ``sid``, ``subject``, ``record`` and ``jti`` (of the refresh token) are those of the session that came, where one
-    did; ``fault`` is why a token was refused.
+    did; ``is_due`` says that it is time to note that it is used; ``fault`` is why a token was refused.
     """
 
     arrival: Arrival
@@ -39,6 +39,7 @@ class Presented(NamedTuple):
     subject: str | None = None
     record: JtiRecord | None = None
     jti: str | None = None
+    is_due: bool = False
     fault: TokenError | None = None
 
 
@@ -52,9 +53,12 @@ class Level(IntEnum):
 
 
 class Asked:
-    """What the handler asked for, beside changing the data: a level, and labels for the record."""
+    """What the handler asked for, beside changing the data: a level, and labels for the record.
 
-    __slots__ = ("labels", "level")
+    ``authenticated``: the user has just proved who they are; ``sets_term``: this login lasts as long as it says.
+    """
+
+    __slots__ = ("authenticated", "labels", "level", "sets_term")
 
     def __init__(self) -> None:
         self.start_over()
@@ -63,6 +67,7 @@ class Asked:
         """Asks for nothing."""
         self.level = Level.KEEP
         self.labels: Mapping[str, str] = {}
+        self.authenticated = self.sets_term = False
 
     def raise_to(self, level: Level) -> None:
         """Asks for at least this much."""
@@ -70,13 +75,17 @@ class Asked:
 
 
 class Rules(NamedTuple):
-    """The settings that the decision goes by. ``has_records``: there is a storage."""
+    """The settings that the decision goes by.
+
+    ``has_records``: there is a storage. ``counts_idleness``: both tokens say when the session was last used.
+    """
 
     subject_of: Callable[[Mapping[str, Any]], str | None]
     resave: bool = False
     save_uninitialized: bool = False
     rotate: bool = True
     has_records: bool = False
+    counts_idleness: bool = False
 
 
 class Act(Enum):
@@ -129,8 +138,9 @@ def plan(presented: Presented, asked: Asked, data: SessionData, rules: Rules) ->
         return _to_another(presented, subject, data)
     if asked.level is Level.RENEW:
         return _RENEW if rules.subject_of(data.assigned_view()) is None else _LOGIN_AGAIN
-    if changed or rules.resave or presented.arrival is Arrival.REFRESHED or (rules.has_records and asked.labels):
-        needs_both = changed or rules.rotate or presented.arrival is Arrival.LOADED
+    is_refreshed = presented.arrival is Arrival.REFRESHED
+    if changed or rules.resave or is_refreshed or presented.is_due or (rules.has_records and asked.labels):
+        needs_both = changed or rules.rotate or not is_refreshed or rules.counts_idleness
         return _WRITE if needs_both else _WRITE_ACCESS
     return _NOTHING
 

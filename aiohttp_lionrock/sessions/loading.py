@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..errors import TokenClaimError, TokenError, TokenExpired, TokenReused, TokenRevoked, TokenSuperseded
+from ..errors import TokenError, TokenExpired, TokenReused, TokenRevoked, TokenSuperseded
 from ..settings.config import SessionConfig, TokenPolicy
 from ..storage.contract import Clock, JtiRecord
 from ..tokens.cache import TokenCache
@@ -12,6 +12,7 @@ from .contents import Contents
 from .jti import Candidate, JtiAuthority, Verdict
 from .life import Arrival, Presented
 from .state import Life
+from .term import Limits
 
 __all__ = ["Cookies", "Loader"]
 
@@ -47,6 +48,7 @@ class Loader:
         authority: JtiAuthority,
         clock: Clock,
         subject_of: Callable[[Mapping[str, Any]], str | None],
+        limits: Limits,
         on_replay: Callable[[Candidate], Awaitable[None]],
     ) -> None:
         self._config = config
@@ -55,11 +57,12 @@ class Loader:
         self._has_ids = config.jti_policy is not None
         self._clock = clock
         self._subject_of = subject_of
+        self._limits = limits
         self._on_replay = on_replay
 
     def new(self, fresh: Presented) -> Life:
         """A session that nothing was presented for."""
-        return Life(fresh, None, self._subject_of)
+        return Life(fresh, None, self._subject_of, None, self._clock)
 
     async def load(self, cookies: Cookies, fresh: Presented) -> Life:
         """The session that these cookies stand for, or a new one; ``fresh`` has the keys and the environment."""
@@ -88,7 +91,7 @@ class Loader:
             contents, verdict = None, _NO_IDS
             try:
                 contents = self._tokens.verify(token, fresh.keys, policy, now)
-                created_at = self._began(contents.claims, now)
+                created_at = self._limits.check(contents.claims, contents.subject, now)
                 if self._has_ids:
                     verdict = await self._authority.judge(Candidate(contents, policy, fresh, now))
                 if verdict.superseded is not None:
@@ -97,11 +100,11 @@ class Loader:
                 refused.append(_Refused(fault, contents, verdict.record))
             else:
                 if len(tokens) == 1:
-                    return self._loaded(contents, created_at, verdict, policy, fresh)
+                    return self._loaded(contents, created_at, verdict, policy, fresh, now)
                 honoured.append(_Honoured(contents, created_at, verdict))
         if refused:
             await self._tell_replays(honoured, refused, policy, fresh, now)
-        return self._loaded(*_newest(honoured), policy, fresh) if honoured else self._refused(refused, fresh)
+        return self._loaded(*_newest(honoured), policy, fresh, now) if honoured else self._refused(refused, fresh)
 
     async def _tell_replays(
         self, honoured: list[_Honoured], refused: list[_Refused], policy: TokenPolicy, fresh: Presented, now: int
@@ -113,12 +116,19 @@ class Loader:
                 await self._on_replay(Candidate(contents, policy, fresh, now))
 
     def _loaded(
-        self, contents: Contents, created_at: int | None, verdict: Verdict, policy: TokenPolicy, fresh: Presented
+        self,
+        contents: Contents,
+        created_at: int | None,
+        verdict: Verdict,
+        policy: TokenPolicy,
+        fresh: Presented,
+        now: int,
     ) -> Life:
         arrival = Arrival.LOADED if policy.use == "access" else Arrival.REFRESHED
         record, jti, _ = verdict
-        presented = Presented(arrival, fresh.keys, fresh.env, contents.sid, contents.subject, record, jti)
-        return Life(presented, contents, self._subject_of, created_at)
+        is_due = self._limits.is_due(contents.claims, now)
+        presented = Presented(arrival, fresh.keys, fresh.env, contents.sid, contents.subject, record, jti, is_due)
+        return Life(presented, contents, self._subject_of, created_at, self._clock)
 
     def _refused(self, refused: list[_Refused], fresh: Presented) -> Life:
         fault, contents, record = min(refused, key=lambda one: _severity(one.fault))
@@ -128,20 +138,6 @@ class Loader:
             arrival=Arrival.SUPERSEDED, sid=contents.sid, subject=contents.subject, record=record, fault=fault
         )
         return self.new(presented)
-
-    def _began(self, claims: Mapping[str, Any], now: int) -> int | None:
-        """When the session began, where that is known; raises where it has lasted for ``max_lifetime``."""
-        longest = self._config.max_lifetime
-        if longest is None:
-            return claims.get("orig_iat")
-        began = read_time(claims, "orig_iat" if "orig_iat" in claims else "iat")
-        if began is None:
-            began = now
-        if began > now + self._config.clock_tolerance:
-            raise TokenClaimError("session begins in the future")
-        if began + longest <= now:
-            raise TokenExpired("session has reached its max_lifetime")
-        return int(began)
 
 
 def _candidates(cookies: Cookies, name: str) -> list[str]:

@@ -5,14 +5,13 @@ remembers. Ids are the business of a `JtiAuthority`.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from ..errors import ConfigError
-from ..log import logger
-from ..settings.config import JtiEvent, SessionConfig
+from ..settings.config import SessionConfig
 from ..settings.cookies import CookieChange
 from ..storage.contract import Clock, JtiRecord, JtiStorage, system_time
 from ..storage.registry import open_storage
@@ -20,24 +19,23 @@ from ..tokens.cache import TokenCache
 from ..tokens.codec import TokenCodec
 from ..tokens.keys import KeyRings
 from .contents import ContentsReader, subject_text
-from .data import copied
-from .jti import CallbackJti, Candidate, JtiAuthority, Stateless
+from .jti import CallbackJti, JtiAuthority, Stateless
 from .life import Arrival, Presented, Rules
 from .link import Deadline, StorageLink
 from .loading import Cookies, Loader
 from .mint import TokenMint
 from .records import RecordJti
+from .replays import Replays, ReuseListener
 from .saving import Saver
 from .session import Session, life_of, session_of
 from .state import life_in_hand
+from .term import Limits
 from .verdicts import State, state_of
 
 __all__ = ["SessionManager"]
 
 PURGE_BATCH = 1000
 PURGE_PATIENCE = 10  # times storage_timeout, for a batch: no request waits for it, and much may stand before it
-
-ReuseListener = Callable[[JtiEvent], Awaitable[None]]
 
 
 class SessionManager:
@@ -65,17 +63,22 @@ class SessionManager:
         self._link = self._make_link()
         self._deadline = Deadline(self.config.storage_timeout)
         reader = ContentsReader(self.config.subject_key)
+        limits = Limits(self.config)
         rules = Rules(
             reader.subject_of,
             resave=self.config.resave,
             save_uninitialized=self.config.save_uninitialized,
             rotate=self.config.rotate,
             has_records=self._link is not None,
+            counts_idleness=limits.idle is not None,
         )
         tokens = TokenCache(TokenCodec(self.config), reader)
-        self._authority = self._make_authority(TokenMint(self.config, tokens))
-        self._loader = Loader(self.config, tokens, self._authority, self._clock, reader.subject_of, self._stop_replay)
-        self._saver = Saver(self.config, rules, self._authority, self._keys, self._clock)
+        self._authority = self._make_authority(TokenMint(self.config, tokens, limits))
+        replays = Replays(self.config, self._authority, self.on_reuse)
+        self._loader = Loader(
+            self.config, tokens, self._authority, self._clock, reader.subject_of, limits, replays.stop
+        )
+        self._saver = Saver(self.config, rules, limits, self._authority, self._keys, self._clock)
 
     @property
     def storage(self) -> JtiStorage | None:
@@ -103,6 +106,10 @@ class SessionManager:
     ) -> None:
         await self.aclose()
 
+    def now(self) -> float:
+        """Epoch seconds by the manager's clock."""
+        return self._clock()
+
     def require_secret(self) -> None:
         """Raises ConfigError where neither the process environment nor the settings hold a secret."""
         self._keys.own()
@@ -127,12 +134,17 @@ class SessionManager:
         """
         return await self._saver.save(life_of(session))
 
-    async def revoke(self, sid: str) -> bool:
+    async def revoke(self, sid: str, *, subject: object = None) -> bool:
         """Ends the session of this sid, and what it goes on as if it was renewed. Needs a storage (else ConfigError).
 
-        True for the one caller that ended something alive.
+        With a ``subject``, only where it is the session of that user. True for the one caller that ended something
+        alive.
         """
-        self._records()
+        link = self._records()
+        if subject is not None:
+            record = await link(link.storage.get, sid)
+            if record is None or record.subject != _subject(subject):
+                return False
         return await self._authority.end(sid)
 
     async def revoke_subject(self, subject: object, keep: Session | str | None = None) -> int:
@@ -204,27 +216,6 @@ class SessionManager:
         if record is None and life is None:
             raise ValueError(f"no session has the sid to keep, {sid!r}: pass the session itself, as in keep=session")
         return None if record is None else record.sid
-
-    async def _stop_replay(self, candidate: Candidate) -> None:
-        contents, policy, presented, _ = candidate
-        logger.warning("a refresh token of session %r was used again: the session is revoked", contents.sid)
-        if not await self._authority.end(contents.sid):
-            return
-        payload = copied(contents.claims)
-        event = JtiEvent(
-            payload["jti"],
-            candidate.session(),
-            policy.use,
-            contents.expires_at,
-            payload,
-            self.config,
-            presented.env,
-        )
-        for listener in self.on_reuse:
-            try:
-                await listener(event)
-            except Exception:
-                logger.exception("an on_reuse listener failed")
 
 
 async def _nothing() -> None:

@@ -10,11 +10,13 @@ from uuid import uuid4
 from ..errors import SessionTooLarge
 from ..jsontext import encode
 from ..settings.config import SessionConfig, TokenPolicy
+from ..settings.names import TERM
 from ..storage.contract import JtiRecord
 from ..tokens.cache import TokenCache
 from .life import Presented
 from .session import session_of
 from .state import Life
+from .term import Limits
 
 __all__ = ["Draft", "Grant", "Issued", "TokenMint"]
 
@@ -40,11 +42,22 @@ class Issued(NamedTuple):
 class Draft:
     """What the tokens of one response are to say, before they have ids. ``policies``: which tokens; ``now``: when.
 
-    The sid is the session's own, but where the session is to go on under another one. ``handed_over`` is the record
-    that this draft's sid took over from, as it was before.
+    The sid is the session's own, but where the session is to go on under another one; ``authenticated_at`` likewise,
+    but at a login. ``handed_over`` is the record that this draft's sid took over from, as it was before.
     """
 
-    __slots__ = ("created_at", "handed_over", "id", "life", "now", "policies", "presented", "sid")
+    __slots__ = (
+        "authenticated_at",
+        "created_at",
+        "handed_over",
+        "id",
+        "life",
+        "now",
+        "policies",
+        "presented",
+        "sid",
+        "subject",
+    )
 
     def __init__(self, life: Life, presented: Presented, policies: tuple[TokenPolicy, ...], now: int) -> None:
         self.life = life
@@ -54,14 +67,17 @@ class Draft:
         self.id = life.id or str(uuid4())
         self.sid = life.sid
         self.created_at = life.created_at
+        self.subject = life.subject
+        self.authenticated_at = life.authenticated_at
         self.handed_over: JtiRecord | None = None
 
 
 class TokenMint:
     """Signs drafts: fills in the registered claims, and refuses what a browser or a server would drop."""
 
-    def __init__(self, config: SessionConfig, tokens: TokenCache[Any]) -> None:
+    def __init__(self, config: SessionConfig, tokens: TokenCache[Any], limits: Limits) -> None:
         self._config = config
+        self._limits = limits
         self._tokens = tokens
         named = {"iss": config.issuer, "aud": config.audience}
         self._common_claims = {name: value for name, value in named.items() if value is not None}
@@ -77,18 +93,18 @@ class TokenMint:
 
     def claims(self, draft: Draft, policy: TokenPolicy, grant: Grant) -> dict[str, Any]:
         """What one token says."""
-        config, is_refresh = self._config, policy.use == "refresh"
+        config, life, is_refresh = self._config, draft.life, policy.use == "refresh"
         issued = draft.now if grant.refresh_iat is None or not is_refresh else grant.refresh_iat
-        expires = issued + policy.lifetime
-        claims = {"id": draft.id, "sid": draft.sid, "creator": draft.life.creator, **draft.life.data.view()}
-        if config.max_lifetime is not None:
-            began = draft.now if draft.created_at is None else draft.created_at
-            expires = min(expires, began + int(config.max_lifetime))
+        claims = {"id": draft.id, "sid": draft.sid, "creator": life.creator, **life.data.view()}
+        began = self._limits.begin(draft.created_at, draft.now)
+        if began is not None:
             claims["orig_iat"] = began
-        elif draft.created_at is not None:
-            claims["orig_iat"] = draft.created_at
+        if draft.authenticated_at is not None:
+            claims["auth_time"] = draft.authenticated_at
+        if (term := life.term.claim()) is not None:
+            claims[TERM] = term
         claims["iat"] = claims["nbf"] = issued
-        claims["exp"] = expires
+        claims["exp"] = self._limits.end(_usual_end(draft, policy, issued), issued, began, draft.subject)
         claims.update(self._common_claims)
         if config.refresh is not None:
             claims["token_use"] = policy.use
@@ -108,6 +124,14 @@ class TokenMint:
                 raise _too_large(draft, f"cookie {policy.name} is {cookie} bytes, more than {BROWSER_LIMIT}")
         if total > most:
             raise _too_large(draft, f"the cookies are {total} bytes together, more than max_cookies_length, {most}")
+
+
+def _usual_end(draft: Draft, policy: TokenPolicy, issued: int) -> int:
+    """The end of the token's lifetime, or of the login's own: of the last token whole, of an earlier one at most."""
+    end, until = issued + policy.lifetime, draft.life.term.until
+    if until is None:
+        return end
+    return until if policy is draft.policies[-1] else min(end, until)
 
 
 def _too_large(draft: Draft, what: str) -> SessionTooLarge:

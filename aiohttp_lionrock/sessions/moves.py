@@ -58,7 +58,7 @@ class Moves:
         presented = draft.presented
         grant = Grant(await self._fresh_jti("access", draft), await self._fresh_jti("refresh", draft))
         issued = self._mint.sign(draft, grant)
-        subject = draft.life.subject
+        subject = draft.subject
         _check_subject(subject, self._config)
         record = JtiRecord(
             sid=draft.sid,

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from ..errors import StorageError, TokenRevoked
 from ..log import logger
-from ..settings.config import SessionConfig
+from ..settings.config import SessionConfig, TokenPolicy
 from ..settings.cookies import CookieChange
 from ..storage.contract import Clock
 from ..tokens.keys import KeyRings
@@ -14,6 +14,7 @@ from .jti import JtiAuthority
 from .life import Act, Arrival, Plan, Presented, Rules, plan
 from .mint import Draft, Issued
 from .state import Life
+from .term import Limits
 
 __all__ = ["Saver"]
 
@@ -22,8 +23,15 @@ class Saver:
     """Carries plans out: the authority records what is signed, and the session remembers what it has become."""
 
     def __init__(
-        self, config: SessionConfig, rules: Rules, authority: JtiAuthority, keys: KeyRings, clock: Clock
+        self,
+        config: SessionConfig,
+        rules: Rules,
+        limits: Limits,
+        authority: JtiAuthority,
+        keys: KeyRings,
+        clock: Clock,
     ) -> None:
+        self._limits = limits
         self._rules = rules
         self._authority = authority
         self._keys = keys
@@ -42,7 +50,7 @@ class Saver:
         if planned.act is Act.END:
             return await self._end(life, presented)
         if planned.leaves:
-            life.data.keep_assigned()
+            life.leave()
         life.data.check()
         draft = self._draft(life, presented, planned)
         try:
@@ -54,27 +62,46 @@ class Saver:
             if draft.sid == life.sid and planned.act is not Act.WRITE:
                 life.take_new_sid()  # whoever saves again must not meet what is being undone
             raise
-        self._remember(life, draft, issued, presented.subject if planned.act is Act.WRITE else life.subject)
-        return [CookieChange(token.policy.name, token.token, token.policy.cookie) for token in issued]
+        self._remember(life, draft, issued)
+        return [*self._cookies(draft, issued), *self._left_over(draft, planned)]
 
     def _draft(self, life: Life, presented: Presented, planned: Plan) -> Draft:
-        policies = self._policies if planned.refreshes else self._policies[:1]
-        draft = Draft(life, presented, policies, int(self._clock()))
+        draft = Draft(life, presented, self._policies, int(self._clock()))
+        if not planned.refreshes or (draft.subject is None and self._limits.anonymous is not None):
+            draft.policies = self._policies[:1]
         if planned.act is Act.MOVE and draft.sid == presented.sid:
             draft.sid = str(uuid4())
             draft.created_at = None
+        is_login = planned.act is not Act.WRITE and (not planned.inherits or planned.insists)
+        if is_login and not life.asked.authenticated:
+            draft.authenticated_at = None if draft.subject is None else draft.now
         return draft
 
-    def _remember(self, life: Life, draft: Draft, issued: list[Issued], subject: str | None) -> None:
+    def _cookies(self, draft: Draft, issued: list[Issued]) -> list[CookieChange]:
+        term = draft.life.term
+        if term.until is None and not term.at_close:
+            return [CookieChange(token.policy.name, token.token, token.policy.cookie) for token in issued]
+        age = None if term.until is None else max(token.claims["exp"] for token in issued) - draft.now
+        return [
+            CookieChange(token.policy.name, token.token, replace(token.policy.cookie, max_age=age)) for token in issued
+        ]
+
+    def _left_over(self, draft: Draft, planned: Plan) -> list[CookieChange]:
+        """Deletes the refresh cookie of a user whose session was left for one that has none."""
+        left = [] if not planned.leaves else [policy for policy in self._policies if policy not in draft.policies]
+        return [_deletion(policy) for policy in left]
+
+    def _remember(self, life: Life, draft: Draft, issued: list[Issued]) -> None:
         """The session as the next request would find it: it may be changed and saved again."""
         life.id = draft.id
         life.sid = draft.sid
         life.expires_at = max([token.claims["exp"] for token in issued])
         life.created_at = issued[0].claims.get("orig_iat")
+        life.authenticated_at = draft.authenticated_at
         life.is_new = False
         life.asked.start_over()
         life.data.written()
-        life.presented = Presented(Arrival.LOADED, draft.presented.keys, draft.presented.env, draft.sid, subject)
+        life.presented = Presented(Arrival.LOADED, draft.presented.keys, draft.presented.env, draft.sid, draft.subject)
 
     async def _end(self, life: Life, presented: Presented) -> list[CookieChange]:
         if presented.sid is not None:
@@ -83,4 +110,8 @@ class Saver:
             life.start_over()
         life.presented = Presented(Arrival.FRESH, presented.keys, presented.env)
         life.asked.start_over()
-        return [CookieChange(policy.name, None, replace(policy.cookie, max_age=0)) for policy in self._policies]
+        return [_deletion(policy) for policy in self._policies]
+
+
+def _deletion(policy: TokenPolicy) -> CookieChange:
+    return CookieChange(policy.name, None, replace(policy.cookie, max_age=0))

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, NoReturn, Self
 
 from ..errors import ReservedName, SessionDataError, TokenError
+from ..faults import Faults
 from ..log import logger
 from .contents import CREATOR, RESERVED
 from .data import check_storable, copied
 from .labels import check_labels, cut_labels
 from .life import Level
 from .state import Life
+from .term import Term
 
 __all__ = ["Session", "life_of", "seal", "session_of", "warn_if_changed"]
 
@@ -52,7 +54,7 @@ class Session(MutableMapping[str, Any]):
 
     @property
     def creator(self) -> str:
-        """Which library made the session; kept as it came."""
+        """Which library made it; kept as it came."""
         return self._life.creator
 
     @property
@@ -69,6 +71,11 @@ class Session(MutableMapping[str, Any]):
     def expires_at(self) -> int | None:
         """Epoch seconds at which the token last read or written expires; None for a new session."""
         return self._life.expires_at
+
+    @property
+    def authenticated_at(self) -> int | None:
+        """Epoch seconds of the login, or of the last `authenticate` (``auth_time`` of OpenID Connect); None before."""
+        return self._life.authenticated_at
 
     @property
     def subject(self) -> str | None:
@@ -95,6 +102,28 @@ class Session(MutableMapping[str, Any]):
         self._ask(Level.END)
         self._life.asked.labels = {}
         self._life.start_over()
+
+    def expire_in(self, seconds: float | None) -> None:
+        """Has this login last for so many seconds from now, whatever is configured; None: as long as is configured.
+
+        The cookies get that Max-Age. It is kept through every refresh and write, and bounded by ``max_lifetime``.
+        Raises ValueError for what is not a positive number of seconds.
+        """
+        faults = Faults()
+        until = None if seconds is None else int(self._life.clock()) + faults.seconds("expire_in", seconds)
+        if faults.found:
+            raise ValueError(faults.found[0])
+        self._set_term(Term(until))
+
+    def expire_at_close(self) -> None:
+        """Has this login last until the browser is closed: the cookies get no Max-Age. The server's limits hold too."""
+        self._set_term(Term(at_close=True))
+
+    def authenticate(self) -> None:
+        """Notes that the user has just proved who they are, as at a login: `authenticated_at` is now."""
+        self._ask(Level.WRITE)
+        self._life.asked.authenticated = True
+        self._life.authenticated_at = int(self._life.clock())
 
     def describe(self, labels: Mapping[str, str] | None = None, /, *, cut: bool = False, **more: str) -> None:
         """Puts labels (a device name, say) on the session's record; `SessionManager.sessions` lists them.
@@ -156,11 +185,10 @@ class Session(MutableMapping[str, Any]):
         hint = _INSTEAD.get(name, "keys are set as in session['name'] = value")
         raise AttributeError(f"a session has no attribute {name!r} that could be set: {hint}")
 
-    def __copy__(self) -> Self:
-        return self.copy()
-
     def __deepcopy__(self, memo: object) -> Self:
         return self.copy()
+
+    __copy__ = copy
 
     def __reduce__(self) -> tuple[type[Self], tuple[dict[str, Any]]]:
         return type(self), (copied(dict(self._life.data.view())),)
@@ -168,6 +196,11 @@ class Session(MutableMapping[str, Any]):
     def __repr__(self) -> str:
         state = "new " if self.is_new else ""
         return f"<{state}Session sid={self.sid} keys={list(self)}>"
+
+    def _set_term(self, term: Term) -> None:
+        self._ask(Level.KEEP if self._life.is_new else Level.WRITE)
+        self._life.term = term
+        self._life.asked.sets_term = True
 
     def _ask(self, level: Level) -> None:
         self._life.check_open()
@@ -177,8 +210,8 @@ class Session(MutableMapping[str, Any]):
 _set_life = Session._life.__set__  # type: ignore[attr-defined]
 
 _INSTEAD = {
-    "max_age": "set cookie_max_age, or access_token and refresh_token, in the configuration",
-    "permanent": "set cookie_max_age in the configuration",
+    "max_age": "call session.expire_in(seconds), or set cookie_max_age in the configuration",
+    "permanent": "call session.expire_in(seconds), or set cookie_max_age in the configuration",
     "modified": "call session.changed()",
     "new": "read session.is_new",
     "sid": "call session.renew() for a new one",

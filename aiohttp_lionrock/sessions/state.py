@@ -6,9 +6,11 @@ from uuid import uuid4
 from weakref import WeakValueDictionary
 
 from ..errors import SessionSealed, TokenError
+from ..storage.contract import Clock, system_time
 from .contents import CREATOR, Contents, ContentsReader
 from .data import SessionData
 from .life import Asked, Presented
+from .term import Term
 
 __all__ = ["Life", "life_in_hand"]
 
@@ -27,16 +29,19 @@ class Life:
     | ``asked`` | the session's methods; save starts it anew | plan, save |
     | ``data`` | the mapping's methods | plan, save |
     | ``id sid creator created_at expires_at`` | load, renew, invalidate, save | the handler, mint |
+    | ``authenticated_at term`` | load, login, authenticate, expire_in, invalidate, save | the handler, mint |
     | ``rejected`` | load; save, where the session was ended meanwhile | the handler |
     | ``is_new`` | load, invalidate, save | the handler |
     | ``is_sealed`` | `seal` | whatever would change the session |
     | ``unsaved`` | `seal`: keys whose changes were not saved, and are known to be lost | `warn_if_changed` |
-    | ``subject_of`` | the manager | ``Session.subject`` |
+    | ``subject_of clock`` | the manager | ``Session`` |
     """
 
     __slots__ = (
         "__weakref__",
         "asked",
+        "authenticated_at",
+        "clock",
         "created_at",
         "creator",
         "data",
@@ -48,6 +53,7 @@ class Life:
         "rejected",
         "sid",
         "subject_of",
+        "term",
         "unsaved",
     )
 
@@ -57,8 +63,10 @@ class Life:
         contents: Contents | None = None,
         subject_of: Callable[[Mapping[str, Any]], str | None] = _by_sub,
         created_at: int | None = None,
+        clock: Clock = system_time,
     ) -> None:
         self.presented = presented
+        self.clock = clock
         self.subject_of = subject_of
         self.asked = Asked()
         self.created_at = created_at
@@ -74,6 +82,8 @@ class Life:
         self.sid = contents.sid
         self.creator = contents.creator
         self.expires_at: int | None = contents.expires_at
+        self.authenticated_at: int | None = contents.authenticated_at
+        self.term = contents.term
         self.data = SessionData(contents.data)
 
     @property
@@ -84,10 +94,17 @@ class Life:
     def start_over(self) -> None:
         """A session of which nothing is known yet."""
         self.is_new = True
-        self.id = self.created_at = self.expires_at = None
+        self.id = self.created_at = self.expires_at = self.authenticated_at = None
+        self.term = Term()
         self.creator = CREATOR
         self.data = SessionData()
         self.take_new_sid()
+
+    def leave(self) -> None:
+        """Keeps what this request has set itself, and nothing else of the user whose session is left."""
+        self.data.keep_assigned()
+        if not self.asked.sets_term:
+            self.term = Term()
 
     def take_new_sid(self) -> None:
         """A sid that nobody has yet."""

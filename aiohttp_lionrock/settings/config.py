@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from ..errors import ConfigError
 from ..faults import Faults, shown, with_article
 from ..storage.contract import JtiStorage
-from .policies import TokenPolicy, access_policy, refresh_policy
+from .policies import TokenPolicy, access_policy, covered_uses, refresh_policy
 from .rules import ELSEWHERE, check_jti, check_session
 from .secrets import Secrets
 from .tables import AccessTokenConfig, CookieConfig, EventSession, RefreshTokenConfig
@@ -20,7 +20,6 @@ from .tables import AccessTokenConfig, CookieConfig, EventSession, RefreshTokenC
 __all__ = [
     "AccessTokenConfig",
     "CookieConfig",
-    "EventSession",
     "JtiConfig",
     "JtiEvent",
     "RefreshTokenConfig",
@@ -78,6 +77,9 @@ class SessionConfig:
     ``storage`` (a URL or a `JtiStorage`, here or at the manager) turns jti on, for both tokens unless
     ``jti.token_use`` says otherwise. ``max_token_length`` counts characters; raising it beyond 4096 also lifts the
     check that browsers keep the cookie. ``max_lifetime`` bounds a session from its creation, whatever is refreshed.
+    ``idle_timeout`` ends one that was not used for so long; a use is noted, by writing the cookies, at most once in
+    ``touch_interval`` (a tenth of the timeout). ``anonymous_lifetime`` bounds one without a user, which gets no refresh
+    token then.
     ``subject_key`` names the user that a session belongs to: a key of the session, or a function of its data.
     """
 
@@ -106,6 +108,9 @@ class SessionConfig:
     storage: str | JtiStorage | None = field(default=None, repr=False)
     storage_timeout: float = 2
     max_lifetime: float | None = None
+    idle_timeout: float | None = None
+    touch_interval: float | None = None
+    anonymous_lifetime: float | None = None
     purge_interval: float | None = 3600
 
     access: TokenPolicy = field(init=False, repr=False, compare=False)
@@ -121,7 +126,7 @@ class SessionConfig:
         jti = self._resolved_jti(faults)
         check_jti(jti, self.storage is not None, refresh is not None, faults)
         secrets_are_readable = check_session(self, faults)
-        covered = _covered_uses(jti, refresh is not None, self.storage is not None)
+        covered = covered_uses(jti, refresh is not None, self.storage is not None)
         access_token = access_policy(self, access, cookie, "access" in covered, faults)
         refresh_token = refresh and refresh_policy(self, refresh, cookie, "refresh" in covered, faults)
         if refresh_token and refresh_token.name == access_token.name:
@@ -234,11 +239,3 @@ def _secret_faults(config: SessionConfig, environ: Mapping[str, str]) -> list[st
     """For a message that goes out anyhow: who reads the environment judges the secrets, but too late for it."""
     secrets = config.secrets_given()
     return secrets.faults(secrets.in_use(environ, {}))
-
-
-def _covered_uses(jti: JtiConfig | None, has_refresh: bool, has_storage: bool) -> set[str]:
-    if jti is None:
-        return set()
-    default = "both" if has_storage else "refresh" if has_refresh else "access"
-    use = jti.token_use or default
-    return {"access", "refresh"} if use == "both" else {str(use)}

@@ -38,4 +38,7 @@ class SessionSettings(TypedDict, total=False):
     storage: str | JtiStorage | None
     storage_timeout: float
     max_lifetime: float | None
+    idle_timeout: float | None
+    touch_interval: float | None
+    anonymous_lifetime: float | None
     purge_interval: float | None

@@ -9,7 +9,7 @@ from .cookie_rules import resolve_cookie
 from .cookies import CookieOptions
 from .tables import AccessTokenConfig, CookieConfig, RefreshTokenConfig
 
-__all__ = ["TokenPolicy", "access_policy", "refresh_policy"]
+__all__ = ["TokenPolicy", "access_policy", "covered_uses", "refresh_policy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +64,12 @@ def _cookie(
     where = f"{token}.cookie_options"
     layers = [("cookie", common), (where, faults.table(where, CookieConfig, own))]
     return resolve_cookie(name, max_age, layers, faults)
+
+
+def covered_uses(jti: Any, has_refresh: bool, has_storage: bool) -> set[str]:
+    """The tokens whose ids count: ``jti`` is its table, None where it is off."""
+    if jti is None:
+        return set()
+    default = "both" if has_storage else "refresh" if has_refresh else "access"
+    use = jti.token_use or default
+    return {"access", "refresh"} if use == "both" else {str(use)}

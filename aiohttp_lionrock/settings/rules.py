@@ -19,11 +19,7 @@ ELSEWHERE = {
         for f in fields(CookieConfig)
     },
     "cookiename": "it is called name",
-    "idletimeout": (
-        'a session that is not used ends when its last token does: expires, or refresh_token={"expires": ...}; '
-        "max_lifetime bounds one that is used"
-    ),
-    "remember": 'to outlive the browser a session needs cookie_max_age, or refresh_token=True with its "expires"',
+    "remember": "a handler says it of one login: session.expire_in(seconds), or session.expire_at_close()",
     "reuseleeway": 'it is a setting of jti: jti={"reuse_leeway": ...}',
     "rotate": 'it is a setting of the refresh token: refresh_token={"rotate": ...}',
     "secretkey": "it is called secret",
@@ -76,13 +72,22 @@ def check_session(config: Any, faults: Faults) -> bool:
     _check_clear_site_data(config.clear_site_data, faults)
     _check_subject_key(config.subject_key, faults)
     _check_storage(config, faults)
-    for name in ("max_lifetime", "purge_interval"):
+    for name in ("max_lifetime", "idle_timeout", "touch_interval", "anonymous_lifetime", "purge_interval"):
         if getattr(config, name) is not None:
             faults.seconds(name, getattr(config, name))
+    _check_touch(config, faults)
     of_secrets = Faults()
     _check_secrets(config, of_secrets)
     faults.found.extend(of_secrets.found)
     return not of_secrets.found
+
+
+def _check_touch(config: Any, faults: Faults) -> None:
+    touch, idle = config.touch_interval, config.idle_timeout
+    if touch is not None and idle is None:
+        faults.add("touch_interval is given without idle_timeout: nothing would use it")
+    elif is_number(touch) and is_number(idle) and touch >= idle:
+        faults.add("touch_interval must be shorter than idle_timeout: a session in use would end")
 
 
 def _check_audience(audience: object, faults: Faults) -> None:

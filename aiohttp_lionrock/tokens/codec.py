@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import TokenClaimError, TokenError, TokenExpired, TokenForged, TokenMalformed, TokenTooLarge
 from ..jsontext import decode_object, encode, is_storable_text
 from ..settings.config import SessionConfig, TokenPolicy
+from ..settings.names import TERM
 from .keys import KeyRing, hmac_algorithm
 
 __all__ = ["MAX_ID", "TokenCodec", "read_time"]
@@ -96,7 +97,9 @@ class TokenCodec:
             raise TokenClaimError(f"token sid is not text of 1 to {MAX_ID} characters")
         if issued is None:
             first = max(first, expires - policy.lifetime)
-        if expires - (now if issued is None else issued) > policy.lifetime + tolerance:
+        if expires - (now if issued is None else issued) > policy.lifetime + tolerance and not _has_term(
+            claims, expires
+        ):
             raise self._too_long_lived(policy)
         return first - tolerance, expires + tolerance
 
@@ -129,6 +132,12 @@ def _check_use(claims: Mapping[str, Any], policy: TokenPolicy) -> None:
     use = claims.get("token_use")
     if use != policy.use and not (policy.use == "access" and "token_use" not in claims):
         raise TokenClaimError(f"token use is not {policy.use}")
+
+
+def _has_term(claims: Mapping[str, Any], expires: float) -> bool:
+    """Whether the token itself says that this login lasts longer than is usual."""
+    term = claims.get(TERM)
+    return isinstance(term, dict) and type(term.get("until")) is int and expires <= term["until"] < MAX_TIME
 
 
 def read_time(claims: Mapping[str, Any], name: str) -> int | float | None:

@@ -6,14 +6,17 @@ May not judge tokens, decide what becomes of a session, or talk to a storage.
 from .crossorigin import cross_origin_exempt, cross_origin_middleware
 from .flash import flash, flashes
 from .setup import get_manager, setup
+from .stepup import check_fresh, fresh_login
 from .templates import setup_jinja2
 from .visit import get_session, new_session
 
 __all__ = [
+    "check_fresh",
     "cross_origin_exempt",
     "cross_origin_middleware",
     "flash",
     "flashes",
+    "fresh_login",
     "get_manager",
     "get_session",
     "new_session",

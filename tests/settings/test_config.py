@@ -74,6 +74,9 @@ GOOD: dict[str, list[Any]] = {
     "storage": [None, "memory://", MemoryStorage()],
     "storage_timeout": [0.001, 2, 60],
     "max_lifetime": [None, 1, 86_400.5],
+    "idle_timeout": [None, 1, 1800.5],
+    "touch_interval": [None],
+    "anonymous_lifetime": [None, 1, 3600],
     "purge_interval": [None, 1, 3600.5],
 }
 BAD: dict[str, list[Any]] = {
@@ -102,6 +105,9 @@ BAD: dict[str, list[Any]] = {
     "storage": [5, True, b"sqlite://", object(), MemoryStorage],
     "storage_timeout": [0, -1, math.nan, math.inf, "2", True, None, 10**20, 10**5000],
     "max_lifetime": NO_SECONDS,
+    "idle_timeout": NO_SECONDS,
+    "touch_interval": [*NO_SECONDS, 60],
+    "anonymous_lifetime": NO_SECONDS,
     "purge_interval": NO_SECONDS,
 }
 

@@ -58,6 +58,9 @@ VARIABLES: list[tuple[str, str, dict[str, Any]]] = [
     ("STORAGE", "memory://", {"storage": "memory://"}),
     ("STORAGE_TIMEOUT", "0.5", {"storage_timeout": 0.5}),
     ("MAX_LIFETIME", "86400", {"max_lifetime": 86_400}),
+    ("IDLE_TIMEOUT", "1800", {"idle_timeout": 1800}),
+    ("TOUCH_INTERVAL", "none", {"touch_interval": None}),
+    ("ANONYMOUS_LIFETIME", "3600", {"anonymous_lifetime": 3600}),
     ("PURGE_INTERVAL", "None", {"purge_interval": None}),
 ]
 
@@ -136,7 +139,7 @@ def test_a_value_that_cannot_be_read_is_a_fault_that_names_the_variable(name: st
         ("SESSION_SAME_SITE", "did you mean SESSION_COOKIE_SAME_SITE?"),
         ("SESSION_REUSE_LEEWAY", "did you mean SESSION_JTI_REUSE_LEEWAY?"),
         ("SESSION_COOKIE", "known are SESSION_COOKIE_MAX_AGE, SESSION_COOKIE_SECURE"),
-        ("SESSION_IDLE_TIMEOUT", "known are SESSION_NAME, SESSION_ALGORITHM"),
+        ("SESSION_ZZZ_QQQ", "known are SESSION_NAME, SESSION_ALGORITHM"),
     ],
 )
 def test_an_unknown_variable_is_a_fault_with_a_way_out(name: str, way_out: str) -> None:

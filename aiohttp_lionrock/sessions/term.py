@@ -1,0 +1,97 @@
+"""Term and Limits: until when a session lasts.
+
+The earliest end counts. The lifetimes of the tokens are the usual one, and what a handler asked for with `expire_in`
+takes their place; ``idle_timeout``, ``anonymous_lifetime`` and ``max_lifetime`` bound whatever that gives.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..errors import TokenClaimError, TokenExpired
+from ..settings.config import SessionConfig
+from ..settings.names import TERM
+from ..tokens.codec import read_time
+
+__all__ = ["Limits", "Term"]
+
+
+class Term(NamedTuple):
+    """How long one login is to last, where its handler said so: until a time, or until the browser is closed."""
+
+    until: int | None = None
+    at_close: bool = False
+
+    @classmethod
+    def of(cls, claims: Mapping[str, Any]) -> "Term":
+        """The term that a token carries."""
+        told = claims.get(TERM)
+        if not isinstance(told, dict):
+            return _USUAL
+        return cls(told.get("until"), told.get("at_close") is True)
+
+    def claim(self) -> dict[str, Any] | None:
+        """As a token carries it; None for the usual term."""
+        if self.until is not None:
+            return {"until": self.until}
+        return {"at_close": True} if self.at_close else None
+
+
+_USUAL = Term()
+
+
+class Limits:
+    """The ends that a configuration sets to every session; times in whole seconds."""
+
+    def __init__(self, config: SessionConfig) -> None:
+        self.idle = _whole(config.idle_timeout)
+        self.touch = _whole(config.touch_interval)
+        if self.touch is None and self.idle is not None:
+            self.touch = max(1, self.idle // 10)
+        self.total = _whole(config.max_lifetime)
+        self.anonymous = _whole(config.anonymous_lifetime)
+        self._tolerance = config.clock_tolerance
+        self._are_any = any(limit is not None for limit in (self.idle, self.total, self.anonymous))
+
+    def check(self, claims: Mapping[str, Any], subject: str | None, now: int) -> int | None:
+        """When the session of a token began, where that is known. Raises TokenExpired where an end of it has come."""
+        if not self._are_any:
+            return claims.get("orig_iat")
+        issued = read_time(claims, "iat")
+        if self.idle is not None and issued is not None and issued + self.idle <= now:
+            raise TokenExpired("session was not used for longer than idle_timeout")
+        began = read_time(claims, "orig_iat") if "orig_iat" in claims else issued
+        if began is None:
+            began = now
+        if began > now + self._tolerance:
+            raise TokenClaimError("session begins in the future")
+        if self.total is not None and began + self.total <= now:
+            raise TokenExpired("session has reached its max_lifetime")
+        if self.anonymous is not None and subject is None and began + self.anonymous <= now:
+            raise TokenExpired("session without a user has reached its anonymous_lifetime")
+        return int(began)
+
+    def is_due(self, claims: Mapping[str, Any], now: int) -> bool:
+        """Whether it is time to note that the session is used."""
+        return self.touch is not None and claims.get("iat", now) + self.touch <= now
+
+    def begin(self, created_at: int | None, now: int) -> int | None:
+        """What the tokens say of when the session began; None: nothing."""
+        counts = self.total is not None or self.anonymous is not None
+        return now if counts and created_at is None else created_at
+
+    def end(self, usual: int, issued: int, began: int | None, subject: str | None) -> int:
+        """The time at which a token expires that would usually expire then."""
+        if not self._are_any:
+            return usual
+        ends = [usual]
+        if self.idle is not None:
+            ends.append(issued + self.idle)
+        if began is not None and self.total is not None:
+            ends.append(began + self.total)
+        if began is not None and self.anonymous is not None and subject is None:
+            ends.append(began + self.anonymous)
+        return min(ends)
+
+
+def _whole(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds)

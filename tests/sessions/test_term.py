@@ -1,0 +1,192 @@
+"""How long a session lasts: a login's own term, idleness, sessions without a user, and the time of the login."""
+
+from typing import Any
+
+import pytest
+from support.browser import ACCESS, REFRESH, Browser, claims
+
+from aiohttp_lionrock import MemoryStorage, Session, SessionConfig, SessionManager, TokenExpired
+from aiohttp_lionrock.testing import FakeClock
+
+DAY = 86_400
+HOUR = 3600
+SECRET = "a secret for tests of terms, thirty-two bytes"
+
+
+def browser_with(clock: FakeClock, *, stored: bool = True, **settings: Any) -> Browser:
+    storage = MemoryStorage(clock=clock) if stored else None
+    config = SessionConfig(**{"secret": SECRET, "refresh_token": True, **settings})
+    return Browser(SessionManager(config, storage, clock=clock, environ={}))
+
+
+def ages(browser: Browser) -> dict[str, int | None]:
+    return {change.name: change.options.max_age for change in browser.changes if change.value is not None}
+
+
+def log_in(session: Session) -> None:
+    session.renew()
+    session["sub"] = "ann"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+both_ways = pytest.mark.parametrize("stored", [True, False], ids=["stored", "stateless"])
+
+
+@both_ways
+async def test_a_login_lasts_as_long_as_its_handler_says(clock: FakeClock, stored: bool) -> None:
+    browser = browser_with(clock, stored=stored)
+    began = clock()
+    await browser.visit(log_in, lambda session: session.expire_in(90 * DAY))
+    assert ages(browser) == {ACCESS: 90 * DAY, REFRESH: 90 * DAY}
+    for _ in range(8):  # refreshed and rotated, and written now and then
+        clock.advance(11 * DAY)
+        session = await browser.refresh()
+        assert session.subject == "ann"
+        assert claims(browser.cookies[REFRESH])["exp"] == began + 90 * DAY
+        assert ages(browser)[REFRESH] == began + 90 * DAY - clock()
+    clock.advance(2 * DAY + 61)
+    assert (await browser.refresh()).is_new
+
+
+async def test_a_shorter_term_ends_every_token_and_the_record(clock: FakeClock) -> None:
+    browser = browser_with(clock)
+    await browser.visit(log_in, lambda session: session.expire_in(HOUR))
+    assert {claims(token)["exp"] for token in browser.cookies.values()} == {clock() + HOUR}
+    assert browser.manager.storage is not None
+    record = await browser.manager.storage.get(browser.sid)
+    assert record is not None
+    assert record.expires_at == clock() + HOUR
+
+
+async def test_a_term_is_bounded_by_max_lifetime(clock: FakeClock) -> None:
+    browser = browser_with(clock, max_lifetime=7 * DAY)
+    await browser.visit(log_in, lambda session: session.expire_in(90 * DAY))
+    assert claims(browser.cookies[REFRESH])["exp"] == clock() + 7 * DAY
+    assert ages(browser) == {ACCESS: 7 * DAY, REFRESH: 7 * DAY}
+
+
+@both_ways
+async def test_a_login_until_the_browser_closes_has_no_max_age_and_keeps_it_so(clock: FakeClock, stored: bool) -> None:
+    browser = browser_with(clock, stored=stored, cookie_max_age=HOUR)
+    await browser.visit(log_in, Session.expire_at_close)
+    assert ages(browser) == {ACCESS: None, REFRESH: None}
+    clock.advance(5 * HOUR)
+    await browser.refresh()
+    assert ages(browser) == {ACCESS: None, REFRESH: None}
+    await browser.write(theme="dark")
+    assert ages(browser) == {ACCESS: None, REFRESH: None}
+    await browser.visit(lambda session: session.expire_in(None))
+    assert ages(browser) == {ACCESS: HOUR, REFRESH: 30 * DAY}
+
+
+async def test_the_term_of_a_user_who_was_left_is_not_the_next_ones(clock: FakeClock) -> None:
+    browser = browser_with(clock)
+    await browser.visit(log_in, lambda session: session.expire_in(90 * DAY))
+    await browser.visit(lambda session: session.update(sub="bob"))
+    assert ages(browser) == {ACCESS: None, REFRESH: 30 * DAY}
+
+
+async def test_a_term_asked_before_the_login_stands(clock: FakeClock) -> None:
+    browser = browser_with(clock)
+    await browser.visit(lambda session: session.expire_in(DAY), log_in)
+    assert ages(browser) == {ACCESS: DAY, REFRESH: DAY}
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), True, "60"])
+def test_what_is_not_a_time_is_no_term(seconds: Any) -> None:
+    with pytest.raises(ValueError, match="expire_in must be a positive finite number of seconds"):
+        Session().expire_in(seconds)
+
+
+@pytest.mark.parametrize("refresh", [True, None], ids=["two tokens", "one token"])
+@both_ways
+async def test_an_idle_session_ends_to_the_second(clock: FakeClock, stored: bool, refresh: bool | None) -> None:
+    browser = browser_with(clock, stored=stored, refresh_token=refresh, idle_timeout=1800)
+    await browser.log_in()
+    clock.advance(1799)
+    other = browser.copy()
+    assert (await other.visit()).subject == "ann"
+    clock.advance(1)
+    session = await browser.visit()
+    assert session.is_new
+    if refresh is None:
+        assert isinstance(session.rejected, TokenExpired)
+
+
+@pytest.mark.parametrize("refresh", [True, None], ids=["two tokens", "one token"])
+@both_ways
+async def test_a_session_in_use_does_not_end_and_is_written_once_in_the_interval(
+    clock: FakeClock, stored: bool, refresh: bool | None
+) -> None:
+    browser = browser_with(clock, stored=stored, refresh_token=refresh, idle_timeout=1800, touch_interval=300)
+    await browser.log_in()
+    written = 0
+    for _ in range(600):
+        clock.advance(60)
+        assert (await browser.visit()).subject == "ann"
+        written += bool(browser.changes)
+    assert written == 600 * 60 // 300
+
+
+async def test_the_usual_interval_is_a_tenth_of_the_timeout(clock: FakeClock) -> None:
+    browser = browser_with(clock, idle_timeout=1000)
+    await browser.log_in()
+    clock.advance(99)
+    await browser.visit()
+    assert not browser.changes
+    clock.advance(1)
+    await browser.visit()
+    assert browser.changes
+
+
+async def test_a_session_without_a_user_has_no_refresh_token_and_ends(clock: FakeClock) -> None:
+    browser = browser_with(clock, anonymous_lifetime=HOUR)
+    await browser.write(cart=["tea"])
+    assert ages(browser).keys() == {ACCESS}
+    clock.advance(HOUR - 1)
+    assert (await browser.write(cart=["tea", "mug"]))["cart"] == ["tea", "mug"]
+    clock.advance(1)
+    assert (await browser.visit()).is_new
+
+
+async def test_a_login_out_of_a_session_without_a_user_begins_anew_with_both_tokens(clock: FakeClock) -> None:
+    browser = browser_with(clock, anonymous_lifetime=HOUR)
+    await browser.write(cart=["tea"])
+    clock.advance(HOUR - 1)
+    await browser.log_in()
+    assert ages(browser).keys() == {ACCESS, REFRESH}
+    clock.advance(5 * HOUR)
+    assert (await browser.visit())["cart"] == ["tea"]
+
+
+async def test_who_leaves_a_user_for_none_loses_the_refresh_cookie(clock: FakeClock) -> None:
+    browser = browser_with(clock, anonymous_lifetime=HOUR)
+    await browser.log_in()
+    await browser.visit(lambda session: session.pop("sub"), lambda session: session.update(notice="bye"))
+    assert browser.sent[REFRESH] is None
+    assert (await browser.visit())["notice"] == "bye"
+
+
+@both_ways
+async def test_the_time_of_the_login_is_kept_until_the_next_proof(clock: FakeClock, stored: bool) -> None:
+    browser = browser_with(clock, stored=stored)
+    await browser.write(cart=[])
+    assert (await browser.visit()).authenticated_at is None
+    await browser.log_in()
+    at = clock()
+    assert (await browser.visit()).authenticated_at == at
+    clock.advance(5 * HOUR)
+    assert (await browser.refresh()).authenticated_at == at
+    await browser.visit(Session.renew)
+    assert (await browser.visit()).authenticated_at == at
+    await browser.visit(Session.authenticate)
+    assert (await browser.visit()).authenticated_at == clock()
+    clock.advance(10)
+    await browser.visit(lambda session: session.update(sub="bob"))
+    assert (await browser.visit()).authenticated_at == clock()
+    await browser.visit(lambda session: session.pop("sub"), lambda session: session.update(notice="bye"))
+    assert (await browser.visit()).authenticated_at is None

@@ -1,0 +1,60 @@
+"""Pages that need a fresh login, over a real server."""
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from aiohttp_lionrock import check_fresh, fresh_login, get_session, setup
+from aiohttp_lionrock.testing import FakeClock
+
+MINUTE = 60
+
+
+async def log_in(request: web.Request) -> web.Response:
+    (await get_session(request))["sub"] = "ann"
+    return web.Response()
+
+
+async def confirm(request: web.Request) -> web.Response:
+    (await get_session(request)).authenticate()
+    return web.Response()
+
+
+@fresh_login(max_age=10 * MINUTE)
+async def password(request: web.Request) -> web.Response:
+    return web.Response(text="change it")
+
+
+async def pay(request: web.Request) -> web.Response:
+    await check_fresh(request, MINUTE, stale=web.HTTPUnauthorized)
+    return web.Response(text="paid")
+
+
+@pytest.mark.parametrize("storage", [None, "memory://"])
+async def test_a_page_asks_for_a_login_that_is_fresh(aiohttp_client: Any, storage: str | None) -> None:
+    clock = FakeClock()
+    app = web.Application()
+    setup(app, storage=storage, secret="for this test, 32 bytes and more", cookie={"secure": False}, clock=clock)
+    for handler in (log_in, confirm, password, pay):
+        app.router.add_get(f"/{handler.__name__}", handler)
+    client = await aiohttp_client(app)
+
+    async def statuses() -> list[int]:
+        return [(await client.get(path)).status for path in ("/password", "/pay")]
+
+    assert await statuses() == [401, 401]
+    await client.get("/log_in")
+    assert await statuses() == [200, 200]
+    clock.advance(MINUTE)
+    assert await statuses() == [200, 200]
+    clock.advance(1)
+    assert await statuses() == [200, 401]
+    clock.advance(10 * MINUTE)
+    assert await statuses() == [403, 401]
+    await client.get("/confirm")
+    assert await statuses() == [200, 200]
+
+
+def test_the_decorated_handler_keeps_its_name() -> None:
+    assert password.__name__ == "password"

@@ -1,11 +1,129 @@
-"""What the concept pages show: programs, and diagrams that the script still draws."""
+"""What the concept pages show: their programs, and diagrams that are as the script draws them."""
 
+import json
+import logging
 import runpy
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
-from support.pages import DOCS, Serve, ask, cookies_of, program
-from support.sessions import until_recorded
+from aiohttp import web
+from support.pages import DOCS, ROOT, Serve, ask, assert_unavailable, cookies_of, program, rows, text
 
+from aiohttp_lionrock import JtiConfig, SessionConfig, get_session, setup
 from aiohttp_lionrock.testing import FakeClock
+
+ACCESS, REFRESH = "lionrock-session", "lionrock-session-refresh"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    clock = FakeClock(time.time())
+    monkeypatch.setattr(time, "time", clock)
+    return clock
+
+
+async def test_a_replay_ends_the_session_and_tells_the_application(
+    serve: Serve, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = program("concepts/refresh")["make_app"]()
+    client = await serve(app)
+    assert await ask(client, "/") == {"visits": 1}
+    copy = {REFRESH: cookies_of(client)[REFRESH]}
+    clock.advance(3 * 60 * 60)
+    assert await ask(client, "/") == {"visits": 2}
+    burst = await serve(program("concepts/refresh")["make_app"](), copy)
+    assert await ask(burst, "/") == {"visits": 2}, "a moment later the old token still gets the successor"
+    clock.advance(45)
+    seen = await serve(program("concepts/refresh")["make_app"](), copy)
+    assert await ask(seen, "/") == {"visits": 1}, "in the middle zone it is refused"
+    assert await ask(client, "/") == {"visits": 3}, "and the session lives"
+    clock.advance(30)
+    thief = await serve(program("concepts/refresh")["make_app"](), copy)
+    with caplog.at_level(logging.WARNING):
+        assert await ask(thief, "/") == {"visits": 1}
+        assert await ask(client, "/") == {"visits": 1}
+    assert [record.message for record in caplog.records if record.name == "root"] == [
+        "a refresh token of None came back"
+    ]
+
+
+def test_the_zones_are_those_of_the_settings() -> None:
+    jti = JtiConfig()
+    table = " ".join(" ".join(row) for row in rows("concepts/refresh", "The zones"))
+    assert f"`reuse_leeway` ({jti.reuse_leeway})" in table
+    assert f"`max_clock_skew` ({jti.max_clock_skew})" in table
+    assert f"`clock_tolerance` ({SessionConfig().clock_tolerance} s)" in text("concepts/guarantees")
+    assert f"({SessionConfig().storage_timeout} seconds)" in text("concepts/outages")
+
+
+async def test_a_request_without_the_session_meets_no_outage(serve: Serve, place: Path) -> None:
+    async def plain(request: web.Request) -> web.Response:
+        return web.json_response("no session here")
+
+    async def look(request: web.Request) -> web.Response:
+        return web.json_response((await get_session(request)).subject)
+
+    async def login(request: web.Request) -> web.Response:
+        (await get_session(request))["sub"] = "ann"
+        return web.json_response("ann")
+
+    def make_app() -> web.Application:
+        app = web.Application()
+        setup(app, storage=f"sqlite:///{place}/later/sessions.db", refresh_token=True)
+        for handler in (plain, look, login):
+            app.router.add_get(f"/{handler.__name__}", handler)
+        return app
+
+    client = await serve(make_app())  # it starts while its storage is down
+    assert await ask(client, "/plain") == "no session here"
+    assert await ask(client, "/look") is None
+    assert_unavailable(await client.get("/login"))
+    (place / "later").mkdir()
+    assert await ask(client, "/login") == "ann"
+    kept = cookies_of(client)
+    away = (place / "later" / "sessions.db").rename(place / "away.db")
+    assert await ask(client, "/plain") == "no session here"
+    assert_unavailable(await client.get("/look"))
+    assert cookies_of(client) == kept
+    away.rename(place / "later" / "sessions.db")
+    assert await ask(client, "/look") == "ann"
+
+
+async def test_a_response_that_sets_a_cookie_is_kept_from_caches(serve: Serve) -> None:
+    client = await serve(program("index")["app"])
+    async with client.get("/") as response:
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["Vary"] == "Cookie"
+
+
+def test_the_diagrams_are_as_the_script_draws_them() -> None:
+    script = runpy.run_path(str(DOCS / "diagrams.py"))
+    drawn = {f"{name}.svg": draw().svg() for name, draw in script["DRAWINGS"].items()}
+    assert {path.name: path.read_text() for path in (DOCS / "_static").glob("*.svg")} == drawn
+    for svg in drawn.values():
+        ElementTree.fromstring(svg)
+    shown = "".join(text(f"concepts/{page}") for page in ("tokens", "request", "refresh", "outages"))
+    assert [name for name in drawn if f"](../_static/{name})" not in shown] == []
+
+
+def test_the_figures_of_speed_are_those_of_the_results_beside_the_chart() -> None:
+    import re
+
+    results = json.loads((ROOT / "benchmarks" / "results.json").read_text())
+    median = {name: ratio["median"] for name, ratio in results["ratios"].items()}
+    facts = {(fact["group"], fact["name"]): fact["value"] for fact in results["facts"]}
+    unseen = facts["added, over what aiohttp-session adds", "lionrock read, tokens not seen before"]
+    in_table = [
+        *(median[f"tokens.{name}"] for name in ("verify", "sign", "forged")),
+        *(median["requests.read"], unseen, median["requests.write"]),
+        *(median[f"network.{name}"] for name in ("read", "write", "mongodb")),
+        *(median["sqlite.get"], median["sqlite.replace_full"], median["mongodb.get"], median["startup.time"]),
+    ]
+    by_hand = [facts["growth of a table by hand, in-thread", name] for name in ("point read", "compare-and-set")]
+    below = [median["growth.sqlite_get"], median["growth.sqlite_replace"], *by_hand, median["growth.purge"]]
+    speed = text("speed")
+    assert re.findall(r"(?<![\d.])\d+\.\d\d(?![\d.])", speed) == [f"{value:.2f}" for value in in_table]
+    assert re.findall(r"(?<![\d.])\d+\.\d(?![\d.])", speed) == [f"{value:.1f}" for value in below]
+    assert results["machine"].replace(",", " with") in " ".join(speed.split())

@@ -150,14 +150,41 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     return clock
 
 
-async def test_a_session_is_remembered_while_it_is_used_and_ends_at_last(serve: Serve, clock: FakeClock) -> None:
+def lasting(client: Any) -> list[bool]:
+    """Which of the cookies outlive the browser."""
+    return [bool(cookie["max-age"]) for cookie in client.session.cookie_jar]
+
+
+async def test_a_login_is_remembered_or_ends_with_the_browser(serve: Serve, clock: FakeClock) -> None:
+    make_app = program("how-to/lifetimes")["make_app"]
+    remembered, forgotten = [await serve(make_app()) for _ in range(2)]
+    await ask(remembered, "/login", "POST", data={"user": "ann", "remember": "yes"})
+    await ask(forgotten, "/login", "POST", data={"user": "ann"})
+    assert (lasting(remembered), lasting(forgotten)) == ([True] * 2, [False] * 2)
+    for days in (6, 6, 6, 6, 5):
+        clock.advance(days * 24 * 60 * 60)
+        assert await ask(remembered, "/") == {"user": "ann"}, "it is used, and its 30 days are not over"
+    clock.advance(2 * 24 * 60 * 60)
+    assert await ask(remembered, "/") == {"user": None}
+
+
+async def test_a_session_that_is_not_used_ends(serve: Serve, clock: FakeClock) -> None:
     client = await serve(program("how-to/lifetimes")["make_app"]())
-    assert await ask(client, "/") == {"visits": 1}
-    for day in range(13, 92, 13):
-        clock.advance(13 * 24 * 60 * 60)
-        assert await ask(client, "/") == {"visits": day // 13 + 1 if day < 90 else 1}
-    clock.advance(15 * 24 * 60 * 60)
-    assert await ask(client, "/") == {"visits": 1}
+    await ask(client, "/login", "POST", data={"user": "ann", "remember": "yes"})
+    clock.advance(8 * 24 * 60 * 60)
+    assert await ask(client, "/") == {"user": None}
+
+
+async def test_a_page_asks_for_the_password_again(serve: Serve, clock: FakeClock) -> None:
+    client = await serve(program("how-to/step-up")["make_app"]())
+    assert (await client.post("/pay")).status == 401
+    assert (await client.post("/confirm")).status == 401
+    await log_in(client, "ann")
+    assert await ask(client, "/pay", "POST") == {"paid": True}
+    clock.advance(301)
+    assert (await client.post("/pay")).status == 403
+    await ask(client, "/confirm", "POST")
+    assert await ask(client, "/pay", "POST") == {"paid": True}
 
 
 async def test_devices_are_listed_and_ended(serve: Serve) -> None:

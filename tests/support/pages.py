@@ -128,7 +128,7 @@ def run_pytest(folder: Path, *files: str) -> str:
 async def running(folder: Path, port: int, *command: str, **environ: str) -> AsyncIterator[None]:
     """A server process that listens on this port, ended at last; what it said goes into ``output.txt`` of the folder."""
     env = {**os.environ, "SESSION_SECRET": SECRET, **environ}
-    with (folder / "output.txt").open("wb") as output:
+    with (folder / "output.txt").open("ab") as output:
         server = await asyncio.create_subprocess_exec(*command, cwd=folder, env=env, stdout=output, stderr=output)
         try:
             async with asyncio.timeout(20):

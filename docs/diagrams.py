@@ -6,6 +6,7 @@ from pathlib import Path
 STATIC = Path(__file__).with_name("_static")
 STYLE = """
   text { font: 14px system-ui, sans-serif; fill: #1f2937 }
+  .label { font-size: 12px; fill: #4b5563; paint-order: stroke; stroke: #f8fafc; stroke-width: 4px }
   .small { font-size: 12px; fill: #4b5563 } .head { font-weight: 600 }
   .box { fill: #ffffff; stroke: #64748b; stroke-width: 1.2 }
   .good { fill: #dcfce7 } .wait { fill: #fef3c7 } .bad { fill: #fee2e2 } .page { fill: #f8fafc }
@@ -39,7 +40,7 @@ class Drawing:
     def arrow(self, x1: int, y1: int, x2: int, y2: int, label: str = "") -> None:
         self.parts.append(f'<line class="line" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" marker-end="url(#arrow)"/>')
         if label:
-            self.text((x1 + x2) // 2, (y1 + y2) // 2 - 7, label, "small", "middle")
+            self.text((x1 + x2) // 2, (y1 + y2) // 2 - 7, label, "label", "middle")
 
     def lifeline(self, x: int, top: int, bottom: int) -> None:
         self.parts.append(f'<line class="life" x1="{x}" y1="{top}" x2="{x}" y2="{bottom}"/>')
@@ -76,18 +77,18 @@ def sequence(title: str, actors: list[str], steps: list[tuple[int, int, str]]) -
 
 
 def tokens() -> Drawing:
-    drawing = Drawing(820, 250, "The tokens and the record")
-    drawing.box(20, 60, 220, 60, "access token", "data, sid, jti, 2 hours", kind="good")
-    drawing.box(20, 150, 220, 60, "refresh token", "data, sid, jti, 30 days", kind="good")
-    drawing.text(130, 36, "cookies in the browser", "head", "middle")
-    drawing.box(330, 90, 160, 90, "your application", "secret", "signs and checks")
-    drawing.box(580, 60, 220, 150, "record of the sid", "whose session it is", "ids honoured now", "id before, since when",
-                "labels, times", kind="good")
-    drawing.text(690, 36, "storage", "head", "middle")
-    drawing.arrow(242, 90, 326, 120, "each request")
-    drawing.arrow(242, 180, 326, 152, "")
-    drawing.text(284, 192, "when that expired", "small", "middle")
-    drawing.arrow(492, 135, 576, 135, "sid, jti")
+    drawing = Drawing(840, 240, "The tokens and the record")
+    drawing.text(125, 36, "cookies in the browser", "head", "middle")
+    drawing.box(20, 56, 210, 60, "access token", "data, sid, jti, 2 hours", kind="good")
+    drawing.box(20, 156, 210, 60, "refresh token", "data, sid, jti, 30 days", kind="good")
+    drawing.box(350, 91, 170, 90, "your application", "signs and checks", "with the secret")
+    drawing.text(730, 36, "storage", "head", "middle")
+    drawing.box(640, 56, 180, 160, "record of the sid", "whose session it is", "ids honoured now",
+                "refresh id before", "labels, times", kind="good")  # fmt: skip
+    drawing.arrow(233, 86, 346, 120, "each request")
+    drawing.arrow(233, 186, 346, 152)
+    drawing.text(245, 206, "when that expired", "label")
+    drawing.arrow(523, 136, 636, 136, "sid, jti")
     return drawing
 
 

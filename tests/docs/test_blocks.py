@@ -1,4 +1,4 @@
-"""Every Python block of the documentation runs as it stands, passes ``mypy --strict``, and has a test of what it does."""
+"""Every Python block of the documentation runs as it stands, passes ``mypy --strict``, and is put to work by a test."""
 
 import ast
 import re

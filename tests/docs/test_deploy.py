@@ -79,15 +79,17 @@ def shell(code: str, **environ: str) -> dict[str, str]:
     """The session secrets in the environment after these lines of shell."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
-        ["sh", "-eu", "-c", f"{code}\nenv"], env={"PATH": path, **environ}, check=True, stdout=subprocess.PIPE, text=True
+        ["sh", "-eu", "-c", f"{code}\nenv"],
+        env={"PATH": path, **environ},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    found = [line.split("=", 1) for line in done.stdout.splitlines() if line.startswith("SESSION_SECRET")]
-    return {name: value for name, value in found}
+    lines = [line.partition("=") for line in done.stdout.splitlines() if line.startswith("SESSION_SECRET")]
+    return {name: value for name, _, value in lines}
 
 
-async def test_the_secret_is_changed_without_logging_anybody_out(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_secret_is_changed_without_logging_anybody_out(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     async def visits(environ: dict[str, str], cookies: dict[str, str]) -> tuple[int, dict[str, str]]:
         """One visit to a server that is started with this environment."""
         for name in ("SESSION_SECRET", "SESSION_SECRET_PREVIOUS"):
@@ -140,7 +142,7 @@ def test_the_lines_of_the_log_are_those_of_the_library() -> None:
     source = re.sub(r'"\s*\n\s*f?"', "", source)
     for level, line, *_ in rows("deploy/operations", "Logs"):
         parts = [re.escape(part.strip()) for part in line.split(", with")[0].split("…")]
-        pattern = r"logger\.(\w+)\(\s*\"" + ".{0,6}".join(f"[^\"]*?{part}" for part in parts)
+        pattern = r"logger\.(\w+)\(\s*\"" + ".{0,6}".join(f'[^"]*?{part}' for part in parts)
         found = re.findall(pattern, source)
         assert level in found, line
 

@@ -56,9 +56,7 @@ def _parsed(page: str) -> list[Example]:
 
 
 PAGES = sorted(path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md"))
-BLOCKS: dict[Block, Example] = {
-    (page, place): example for page in PAGES for place, example in enumerate(_parsed(page))
-}
+BLOCKS: dict[Block, Example] = {(page, place): example for page in PAGES for place, example in enumerate(_parsed(page))}
 
 
 def module_of(block: Block) -> str:
@@ -126,7 +124,7 @@ def run_pytest(folder: Path, *files: str) -> str:
 
 @asynccontextmanager
 async def running(folder: Path, port: int, *command: str, **environ: str) -> AsyncIterator[None]:
-    """A server process that listens on this port, ended at last; what it said goes into ``output.txt`` of the folder."""
+    """A server process that listens on this port, ended at last; what it says goes into the folder's ``output.txt``."""
     env = {**os.environ, "SESSION_SECRET": SECRET, **environ}
     with (folder / "output.txt").open("ab") as output:
         server = await asyncio.create_subprocess_exec(*command, cwd=folder, env=env, stdout=output, stderr=output)

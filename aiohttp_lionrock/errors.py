@@ -16,6 +16,7 @@ LionRockError
 │   ├── ReservedName             the name belongs to the token, not to the application
 │   └── SessionTooLarge          the cookies would not reach, or not leave, a browser
 ├── SessionSealed                the response is on its way; a change would be lost
+├── SessionLimitReached          the user has as many sessions as ``max_sessions`` lets them have
 └── StorageError
     ├── DuplicateRecord          insert met a live record with this sid
     └── StorageUnavailable       the storage cannot answer: 503, cookies untouched
@@ -31,6 +32,7 @@ __all__ = [
     "LionRockError",
     "ReservedName",
     "SessionDataError",
+    "SessionLimitReached",
     "SessionSealed",
     "SessionTooLarge",
     "StorageError",
@@ -142,6 +144,10 @@ class SessionTooLarge(SessionDataError):
 
 class SessionSealed(LionRockError):
     """The session's cookies have left with the response; a later change could not be kept."""
+
+
+class SessionLimitReached(LionRockError):
+    """A login was refused: the user has ``max_sessions`` sessions already, and ``when_full`` is "refuse"."""
 
 
 class StorageError(LionRockError):

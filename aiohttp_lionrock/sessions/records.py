@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from ..errors import TokenSuperseded
 from ..settings.config import JtiConfig, SessionConfig
 from ..storage.contract import JtiRecord
+from .caps import Caps
 from .endings import Endings
 from .jti import Candidate, JtiAuthority, Verdict, jti_maker
 from .life import Act, Plan
@@ -17,6 +18,7 @@ from .link import StorageLink
 from .mint import Draft, Issued, TokenMint
 from .moves import Moves
 from .repairs import Repairs
+from .sightings import Sightings
 from .turns import Turns
 from .undoing import Undoing
 from .verdicts import Leeway, check_access, check_refresh, presented_jti
@@ -38,6 +40,8 @@ class RecordJti(JtiAuthority):
         self._repairs = Repairs(link)
         self._endings = Endings(link.storage, self._repairs)
         self._undoing = Undoing(link.storage, self._repairs)
+        turns = Turns(link.storage, link)
+        self._sightings = Sightings(config.seen_interval, turns, self._repairs)
         self._moves = Moves(
             config,
             self._leeway,
@@ -47,7 +51,9 @@ class RecordJti(JtiAuthority):
             self._repairs,
             self._undoing,
             self._endings,
-            Turns(link.storage, link),
+            turns,
+            Caps(config, link.storage),
+            self._sightings,
         )
         self._trusted: dict[tuple[str, str], float] = {}
         self._trust_epoch = 0
@@ -68,6 +74,7 @@ class RecordJti(JtiAuthority):
             return Verdict(record, None, fault)
         if policy.use == "refresh":
             return Verdict(record, jti)
+        self._sightings.note(record, now)
         if jti is not None and epoch == self._trust_epoch:
             self._trust(contents.sid, jti, now)
         return Verdict(record)

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from ..errors import ConfigError, StorageUnavailable
+from ..errors import ConfigError, SessionLimitReached, StorageUnavailable
 from ..log import logger
 from ..sessions.manager import SessionManager
 from ..sessions.session import Session, seal, warn_if_changed

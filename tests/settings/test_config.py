@@ -77,6 +77,9 @@ GOOD: dict[str, list[Any]] = {
     "idle_timeout": [None, 1, 1800.5],
     "touch_interval": [None],
     "anonymous_lifetime": [None, 1, 3600],
+    "max_sessions": [None],
+    "when_full": ["oldest", "refuse"],
+    "seen_interval": [None, 1, 3600],
     "purge_interval": [None, 1, 3600.5],
 }
 BAD: dict[str, list[Any]] = {
@@ -108,6 +111,9 @@ BAD: dict[str, list[Any]] = {
     "idle_timeout": NO_SECONDS,
     "touch_interval": [*NO_SECONDS, 60],
     "anonymous_lifetime": NO_SECONDS,
+    "max_sessions": [0, -1, 1.5, True, "5", 5],
+    "when_full": ["newest", None, 1],
+    "seen_interval": NO_SECONDS,
     "purge_interval": NO_SECONDS,
 }
 

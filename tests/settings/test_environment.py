@@ -61,6 +61,9 @@ VARIABLES: list[tuple[str, str, dict[str, Any]]] = [
     ("IDLE_TIMEOUT", "1800", {"idle_timeout": 1800}),
     ("TOUCH_INTERVAL", "none", {"touch_interval": None}),
     ("ANONYMOUS_LIFETIME", "3600", {"anonymous_lifetime": 3600}),
+    ("MAX_SESSIONS", "none", {"max_sessions": None}),
+    ("WHEN_FULL", "refuse", {"when_full": "refuse"}),
+    ("SEEN_INTERVAL", "60", {"seen_interval": 60}),
     ("PURGE_INTERVAL", "None", {"purge_interval": None}),
 ]
 

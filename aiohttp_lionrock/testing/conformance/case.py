@@ -24,6 +24,7 @@ EVERY_FIELD: dict[str, Any] = {
     "subject": "user 7",
     "successor": "the next sid",
     "metadata": {"device": "phone", "place": "home"},
+    "seen_at": 1_799_999_998,
 }
 """Each field that a record may leave out, with a value of its own."""
 

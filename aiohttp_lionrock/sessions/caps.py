@@ -20,18 +20,29 @@ class Caps:
         self._refuses = config.when_full == "refuse"
         self._storage = storage
 
-    async def keep_to(self, record: JtiRecord, left: str | None) -> None:
-        """Makes room for a session that was just inserted; ``left`` is the sid that it takes over from.
+    async def check(self, subject: str | None, left: str | None) -> None:
+        """Before a session begins: raises SessionLimitReached where there is no room, and none is to be made."""
+        if self._most is None or subject is None or not self._refuses:
+            return
+        if len(await self._alive(subject, left)) >= self._most:
+            raise SessionLimitReached(f"the user has {self._most} sessions already, as many as max_sessions allows")
 
-        Raises SessionLimitReached where the new one is one too many.
+    async def keep_to(self, record: JtiRecord, left: str | None) -> None:
+        """Ends what is too many, once a session is inserted; ``left`` is the sid that it takes over from.
+
+        Raises SessionLimitReached where that is the new one itself: another login of the same moment was faster.
         """
         if self._most is None or record.subject is None:
             return
-        listed = await self._storage.list_subject(record.subject)
-        alive = [other for other in listed if state_of(other) is not State.SUPERSEDED and other.sid != left]
-        alive.sort(key=lambda other: (other.created_at, other.sid))
-        if not self._refuses:
-            for oldest in alive[: -self._most]:
-                await self._storage.delete(oldest.sid)
-        elif record.sid in [other.sid for other in alive[self._most :]]:
+        alive = await self._alive(record.subject, left)
+        surplus = alive[self._most :] if self._refuses else alive[: -self._most]
+        if self._refuses and record.sid in [other.sid for other in surplus]:
             raise SessionLimitReached(f"the user has {self._most} sessions already, as many as max_sessions allows")
+        for other in surplus:
+            await self._storage.delete(other.sid)
+
+    async def _alive(self, subject: str, left: str | None) -> list[JtiRecord]:
+        """The sessions that count, oldest first."""
+        listed = await self._storage.list_subject(subject)
+        alive = [other for other in listed if state_of(other) is not State.SUPERSEDED and other.sid != left]
+        return sorted(alive, key=lambda other: (other.created_at, other.sid))

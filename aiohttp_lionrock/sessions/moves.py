@@ -76,6 +76,7 @@ class Moves:
             subject=subject,
             metadata=merged_labels(metadata or {}, draft.life.asked.labels),
         )
+        await self._caps.check(subject, presented.sid)
         try:
             await self._storage.insert(record)
         except (StorageError, asyncio.CancelledError) as exc:

@@ -74,7 +74,6 @@ class Visit:
             for slot in self.slots:
                 if slot.session is not None:
                     await self._save(slot, slot.session)
-                    seal(slot.session, saved=True)
         finally:
             self.close()
 
@@ -146,7 +145,9 @@ class Visit:
         except StorageUnavailable as exc:
             self.outage = (slot.installation, exc)
             raise
-        seal(session)
+        except SessionLimitReached as exc:
+            raise web.HTTPForbidden(text="You are logged in on as many devices as you may be.\n") from exc
+        seal(session, saved=True)
         if slot.changes:
             slot.installation.outages.answered()
 

@@ -65,6 +65,20 @@ async def test_of_fifty_logins_at_once_five_are_left(storage: JtiStorage, clock:
     assert left == set(sorted(browser.sid for browser in browsers)[-5:])  # of one second, the last by sid
 
 
+async def test_of_fifty_logins_at_once_as_many_are_let_in_as_there_is_room_for(
+    storage: JtiStorage, clock: FakeClock
+) -> None:
+    managers = [manager_of(storage, clock, max_sessions=5, when_full="refuse") for _ in range(2)]
+    outcomes = await asyncio.gather(*(log_in(managers[n % 2]) for n in range(50)), return_exceptions=True)
+    for manager in managers:
+        await manager.aclose()
+        await manager.open()
+    assert len(await managers[0].sessions("ann")) == 5
+    assert {type(outcome) for outcome in outcomes} == {Browser, SessionLimitReached}
+    with pytest.raises(SessionLimitReached):
+        await log_in(managers[0])
+
+
 async def test_another_users_sessions_and_nobodys_do_not_count(storage: JtiStorage, clock: FakeClock) -> None:
     manager = manager_of(storage, clock, max_sessions=1)
     ann, bob = await log_in(manager), await log_in(manager, "bob")

@@ -13,7 +13,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, T
 
 from aiohttp_lionrock import SessionManager
 
-from .server import SAVED, Options, config_of
+from .options import SAVED, Options, config_of
 
 __all__ = ["ACCESS", "REFRESH", "Answer", "Browser", "Fleet", "fleet_of"]
 

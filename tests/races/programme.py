@@ -12,7 +12,7 @@ from .logins import play_logins
 from .logouts import play_logouts
 from .losses import play_disconnects, play_locks, play_timeouts
 from .nests import play_nests
-from .server import Options
+from .options import Options
 
 __all__ = ["LONG", "SHORT", "Programme"]
 

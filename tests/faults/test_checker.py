@@ -71,6 +71,24 @@ class Somebody:
         self.story.tell(self.name, Kind.LOGIN, outcome, sent=self.both, **got)
         return other
 
+    def move(self, outcome: Outcome = DONE, **more) -> "Somebody":
+        """Renews the session: another one takes over where it is answered."""
+        other = self.story.somebody(self.name)
+        other.jti = "r100"
+        got = {"received": other.both, "honoured": self.sid} if outcome is DONE else {}
+        self.story.tell(self.name, Kind.RENEW, outcome, sent=self.both, **{**got, **more})
+        return other
+
+    def is_superseded(self, kind: Kind = Kind.READ, **more) -> Operation:
+        """The session is refused for now, and the cookies stay."""
+        return self.story.tell(self.name, kind, REFUSED, sent=self.both, note="401 TokenSuperseded", **more)
+
+    def log_out_in_an_old_tab(self, **more) -> Operation:
+        gone = {ACCESS: None, REFRESH: None}
+        return self.story.tell(
+            self.name, Kind.LOGOUT, sent=self.both, received=gone, note="200 TokenSuperseded", **more
+        )
+
     def refresh(self, outcome: Outcome = DONE, to: str | None = None, **more) -> Operation:
         """Presents the refresh cookie; a new one comes back where it is answered."""
         sent = {REFRESH: Ticket(self.sid, self.jti)}
@@ -110,8 +128,9 @@ def everyday(story: Story) -> None:
     bob.refresh()
     bob.use(Kind.READ)
     bob.use(Kind.WRITE)
-    bob.use(Kind.LOGOUT)
-    story.passers_by.append(bob)
+    renewed = bob.move()
+    renewed.use(Kind.LOGOUT)
+    story.passers_by += [bob, renewed]
 
 
 def with_fault(story: Story) -> None:
@@ -173,6 +192,130 @@ def test_a_session_that_lives_after_its_renewal_is_found(story: Story) -> None:
     ann.probe()
     renewed.probe()
     assert violated(story) == [REVOKED]
+
+
+def test_a_renewed_session_that_lives_under_its_old_cookies_is_found(story: Story) -> None:
+    ann = story.somebody().log_in()
+    renewed = ann.move()
+    with_fault(story)
+    ann.probe()
+    renewed.probe()
+    assert violated(story) == [REVOKED]
+
+
+@pytest.mark.parametrize("length", [1, 3])
+def test_a_renewed_session_that_outlives_a_logout_in_an_old_tab_is_found(story: Story, length: int) -> None:
+    ann = story.somebody().log_in()
+    chain = [ann]
+    for _ in range(length):
+        chain.append(chain[-1].move())
+    ann.log_out_in_an_old_tab()
+    with_fault(story)
+    for one in chain[:-1]:
+        one.is_refused()
+    chain[-1].probe()
+    assert violated(story) == [REVOKED]
+
+
+def test_a_renewed_session_that_outlives_the_revocation_of_its_old_sid_is_found(story: Story) -> None:
+    ann = story.somebody().log_in()
+    renewed = ann.move()
+    ann.revoke()
+    with_fault(story)
+    ann.is_refused()
+    renewed.probe()
+    assert violated(story) == [REVOKED]
+
+
+def test_a_renewed_session_that_ended_with_the_logout_in_an_old_tab_is_good(story: Story) -> None:
+    ann = story.somebody().log_in()
+    renewed = ann.move()
+    with_fault(story)
+    ann.is_superseded()
+    ann.log_out_in_an_old_tab()
+    ann.is_refused()
+    renewed.is_refused()
+    assert violated(story) == []
+
+
+def test_a_logout_in_an_old_tab_of_unknown_outcome_may_have_ended_the_renewed_session_or_not(story: Story) -> None:
+    ann, eve = story.somebody().log_in(), story.somebody("eve").log_in()
+    with_fault(story)
+    renewed = [ann.move(), eve.move()]
+    for one in (ann, eve):
+        one.use(Kind.LOGOUT, UNAVAILABLE)
+        one.is_refused()
+    renewed[0].probe()
+    renewed[1].is_refused()
+    assert violated(story) == []
+
+
+def test_a_logout_in_an_old_tab_may_leave_a_session_that_a_login_began_beside_its_heir(story: Story) -> None:
+    ann = story.somebody().log_in()
+    again = ann.renew()
+    with_fault(story)
+    ann.log_out_in_an_old_tab()
+    ann.is_refused()
+    again.probe()
+    assert violated(story) == []
+
+
+def test_a_renewed_session_that_was_acknowledged_and_is_lost_is_found(story: Story) -> None:
+    ann = story.somebody().log_in()
+    with_fault(story)
+    renewed = ann.move()
+    ann.is_refused()
+    renewed.is_refused()
+    assert violated(story) == [VALID]
+
+
+def test_a_session_whose_renewal_was_not_answered_may_be_superseded_until_it_is_given_back(story: Story) -> None:
+    ann = story.somebody().log_in()
+    with_fault(story)
+    ann.move(UNAVAILABLE)
+    ann.is_superseded(Kind.RENEW)
+    story.wait(2)
+    ann.use()
+    ann.probe()
+    assert violated(story) == []
+
+
+@pytest.mark.parametrize("superseded", [True, False])
+def test_a_session_whose_renewal_was_not_answered_and_that_is_never_given_back_is_found(
+    story: Story, superseded: bool
+) -> None:
+    ann = story.somebody().log_in()
+    with_fault(story)
+    ann.move(UNAVAILABLE)
+    story.wait(3 * LEEWAY)
+    ann.is_superseded(Kind.PROBE) if superseded else ann.is_refused()
+    assert violated(story) == [VALID]
+
+
+def test_a_session_that_is_superseded_and_that_nobody_renewed_is_found(story: Story) -> None:
+    ann = story.somebody().log_in()
+    with_fault(story)
+    ann.is_superseded()
+    ann.probe()
+    assert violated(story) == [VALID]
+
+
+def test_a_session_that_was_given_back_and_then_renewed_may_not_come_back(story: Story) -> None:
+    ann = story.somebody().log_in()
+    with_fault(story)
+    ann.move(UNAVAILABLE)
+    renewed = ann.move()
+    renewed.probe()
+    ann.probe()
+    assert violated(story) == [REVOKED]
+
+
+def test_a_renewal_whose_answer_was_lost_leaves_its_session_unknown(story: Story) -> None:
+    ann = story.somebody().log_in()
+    with_fault(story)
+    ann.move(LOST)
+    ann.is_refused()
+    assert violated(story) == []
 
 
 def test_a_logout_of_unknown_outcome_may_have_happened(story: Story) -> None:

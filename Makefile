@@ -21,7 +21,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 $(PYENV
 find = $(shell for python in python$(1) $(PYENV)/$(1).*/bin/python; do \
 	[ "$$("$$python" -c '$(VERSION)' 2>/dev/null)" = $(1) ] && echo "$$python" && break; done)
 
-.PHONY: help demo test lint pytest format build test-wheels test-pythons test-faults clean environment
+.PHONY: help demo test lint pytest format build test-wheels test-pythons test-faults browser clean environment
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1#/p' Makefile | awk -F'#' '{ printf "make %-15s%s\n", $$1, $$2 }'
@@ -68,6 +68,22 @@ test-python-%: $(TEST_READY)
 
 test-faults: $(TEST_READY) ## failovers of a real replica set under load, at length: about a quarter of an hour
 	$(BIN)/python -W error -m tests.faults
+
+# What no pip line installs. The tests that need one of these are skipped without it, and fail where CI=true is set.
+PROGRAMS := chromium nginx apache2
+
+browser: ## install Chromium, nginx and Apache for the tests, by apt-get as root; elsewhere say what is missing
+	@PATH="$$PATH:/usr/sbin:/sbin"; missing=; \
+	for program in $(PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -z "$$missing" ]; then \
+		echo "there already: $(PROGRAMS)"; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update --quiet && \
+		DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install --quiet --yes --no-install-recommends$$missing || \
+		echo "not installed:$$missing; see what apt-get says above" >&2; \
+	else \
+		echo "not installed:$$missing; that needs apt-get and root" >&2; \
+	fi
 
 clean: ## remove what was made, the environments too
 	rm -rf .venv .venv-3.* build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -51,8 +51,9 @@ build: $(TEST_READY) ## sdists and wheels of the three distributions, in dist
 test-wheels: build ## install the wheels where nothing of this checkout is seen, and use them
 	$(BIN)/python tests/project/smoke_wheels.py dist
 
-# What waits for elections of real servers takes minutes and does not depend on the Python: `make test` alone runs it.
-ONCE := --ignore=tests/test_mongodb_faults.py --ignore=tests/test_mongodb_disturbed.py
+# What waits for elections of real servers, or for a browser, takes minutes and does not depend on the Python: `make test`
+# alone runs it.
+ONCE := --ignore=tests/mongodb/test_faults.py --ignore=tests/mongodb/test_disturbed.py --ignore=tests/browser --ignore=tests/proxies
 
 test-pythons: $(SUPPORTED:%=test-python-%) ## the tests, but the failovers, on every other supported Python that is found
 

@@ -11,7 +11,7 @@ from ..settings.cookies import CookieChange
 from ..storage.contract import Clock
 from ..tokens.keys import KeyRings
 from .jti import JtiAuthority
-from .life import Act, Arrival, Plan, Presented, Rules, plan
+from .life import Act, Arrival, Level, Plan, Presented, Rules, plan
 from .mint import Draft, Issued
 from .state import Life
 
@@ -53,8 +53,10 @@ class Saver:
             if draft.sid == life.sid and planned.act is not Act.WRITE:
                 life.take_new_sid()  # whoever saves again must not meet what is being undone
             raise
+        ended = life.asked.level is Level.END
         self._remember(life, draft, issued, presented.subject if planned.act is Act.WRITE else life.subject)
-        return [CookieChange(token.policy.name, token.token, token.policy.cookie) for token in issued]
+        changes = [CookieChange(token.policy.name, token.token, token.policy.cookie) for token in issued]
+        return changes + self._deletions_of_former() if ended else changes
 
     def _draft(self, life: Life, presented: Presented, planned: Plan) -> Draft:
         policies = self._policies if planned.refreshes else self._policies[:1]
@@ -82,4 +84,13 @@ class Saver:
             life.start_over()
         life.presented = Presented(Arrival.FRESH, presented.keys, presented.env)
         life.asked.start_over()
-        return [CookieChange(policy.name, None, replace(policy.cookie, max_age=0)) for policy in self._policies]
+        present = [CookieChange(policy.name, None, replace(policy.cookie, max_age=0)) for policy in self._policies]
+        return present + self._deletions_of_former()
+
+    def _deletions_of_former(self) -> list[CookieChange]:
+        """For cookies from before a change of domain or path: without a storage nothing else ends what they say."""
+        return [
+            CookieChange(policy.name, None, replace(former, max_age=0))
+            for policy in self._policies
+            for former in policy.former
+        ]

@@ -27,6 +27,6 @@ def test_one_that_is_missing_skips_but_fails_in_ci_and_says_how_to_get_it(
 ) -> None:
     if ci is not None:
         monkeypatch.setenv("CI", ci)
-    with pytest.raises(BaseException, match="first-name or second-name .* apt-get install package") as caught:
+    with pytest.raises(BaseException, match=r"first-name or second-name .* apt-get install package") as caught:
         find_program("package", "first-name", "second-name")
     assert type(caught.value).__name__ == outcome

@@ -1,13 +1,14 @@
 """Saver: has done what was decided for a session, and says what the response has to carry."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from uuid import uuid4
 
 from ..errors import StorageError, TokenRevoked
 from ..log import logger
-from ..settings.config import SessionConfig
-from ..settings.cookies import CookieChange
+from ..settings.config import SessionConfig, TokenPolicy
+from ..settings.cookies import CookieChange, CookieOptions
 from ..storage.contract import Clock
 from ..tokens.keys import KeyRings
 from .jti import JtiAuthority
@@ -56,7 +57,7 @@ class Saver:
         ended = life.asked.level is Level.END
         self._remember(life, draft, issued, presented.subject if planned.act is Act.WRITE else life.subject)
         changes = [CookieChange(token.policy.name, token.token, token.policy.cookie) for token in issued]
-        return changes + self._deletions_of_former() if ended else changes
+        return [*changes, *(_former(self._policies) if ended else ())]
 
     def _draft(self, life: Life, presented: Presented, planned: Plan) -> Draft:
         policies = self._policies if planned.refreshes else self._policies[:1]
@@ -84,13 +85,13 @@ class Saver:
             life.start_over()
         life.presented = Presented(Arrival.FRESH, presented.keys, presented.env)
         life.asked.start_over()
-        present = [CookieChange(policy.name, None, replace(policy.cookie, max_age=0)) for policy in self._policies]
-        return present + self._deletions_of_former()
+        return [*(_deletion(policy.name, policy.cookie) for policy in self._policies), *_former(self._policies)]
 
-    def _deletions_of_former(self) -> list[CookieChange]:
-        """For cookies from before a change of domain or path: without a storage nothing else ends what they say."""
-        return [
-            CookieChange(policy.name, None, replace(former, max_age=0))
-            for policy in self._policies
-            for former in policy.former
-        ]
+
+def _deletion(name: str, cookie: CookieOptions) -> CookieChange:
+    return CookieChange(name, None, replace(cookie, max_age=0))
+
+
+def _former(policies: Iterable[TokenPolicy]) -> list[CookieChange]:
+    """Deletes cookies from before a change of domain or path: without a storage nothing else ends what they say."""
+    return [_deletion(policy.name, former) for policy in policies for former in policy.former]

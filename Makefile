@@ -21,7 +21,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 $(PYENV
 find = $(shell for python in python$(1) $(PYENV)/$(1).*/bin/python; do \
 	[ "$$("$$python" -c '$(VERSION)' 2>/dev/null)" = $(1) ] && echo "$$python" && break; done)
 
-.PHONY: help demo test lint pytest format build test-wheels test-pythons test-faults test-races clean environment
+.PHONY: help demo test lint pytest format build test-wheels test-pythons test-faults test-races browser clean environment
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1#/p' Makefile | awk -F'#' '{ printf "make %-15s%s\n", $$1, $$2 }'
@@ -51,8 +51,9 @@ build: $(TEST_READY) ## sdists and wheels of the three distributions, in dist
 test-wheels: build ## install the wheels where nothing of this checkout is seen, and use them
 	$(BIN)/python tests/project/smoke_wheels.py dist
 
-# What waits for elections of real servers takes minutes and does not depend on the Python: `make test` alone runs it.
-ONCE := --ignore=tests/test_mongodb_faults.py --ignore=tests/test_mongodb_disturbed.py
+# What waits for elections of real servers, or for a browser, takes minutes and does not depend on the Python: `make test`
+# alone runs it.
+ONCE := --ignore=tests/mongodb/test_faults.py --ignore=tests/mongodb/test_disturbed.py --ignore=tests/browser --ignore=tests/proxies
 
 test-pythons: $(SUPPORTED:%=test-python-%) ## the tests, but the failovers, on every other supported Python that is found
 
@@ -71,6 +72,22 @@ test-faults: $(TEST_READY) ## failovers of a real replica set under load, at len
 
 test-races: $(TEST_READY) ## races of real requests over two processes, at length: about a quarter of an hour
 	$(BIN)/python -W error -m tests.races
+
+# What no pip line installs. The tests that need one of these are skipped without it, and fail where CI=true is set.
+PROGRAMS := chromium nginx apache2
+
+browser: ## install Chromium, nginx and Apache for the tests, by apt-get as root; elsewhere say what is missing
+	@PATH="$$PATH:/usr/sbin:/sbin"; missing=; \
+	for program in $(PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -z "$$missing" ]; then \
+		echo "there already: $(PROGRAMS)"; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update --quiet && \
+		DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install --quiet --yes --no-install-recommends$$missing || \
+		echo "not installed:$$missing; see what apt-get says above" >&2; \
+	else \
+		echo "not installed:$$missing; that needs apt-get and root" >&2; \
+	fi
 
 clean: ## remove what was made, the environments too
 	rm -rf .venv .venv-3.* build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache

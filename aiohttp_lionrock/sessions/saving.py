@@ -1,17 +1,18 @@
 """Saver: has done what was decided for a session, and says what the response has to carry."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from uuid import uuid4
 
 from ..errors import StorageError, TokenRevoked
 from ..log import logger
 from ..settings.config import SessionConfig, TokenPolicy
-from ..settings.cookies import CookieChange
+from ..settings.cookies import CookieChange, CookieOptions
 from ..storage.contract import Clock
 from ..tokens.keys import KeyRings
 from .jti import JtiAuthority
-from .life import Act, Arrival, Plan, Presented, Rules, plan
+from .life import Act, Arrival, Level, Plan, Presented, Rules, plan
 from .mint import Draft, Issued
 from .state import Life
 from .term import Limits
@@ -62,8 +63,10 @@ class Saver:
             if draft.sid == life.sid and planned.act is not Act.WRITE:
                 life.take_new_sid()  # whoever saves again must not meet what is being undone
             raise
+        has_ended = life.asked.level is Level.END
         self._remember(life, draft, issued)
-        return [*self._cookies(draft, issued), *self._left_over(draft, planned)]
+        former = _former(self._policies) if has_ended else []
+        return [*self._cookies(draft, issued), *self._left_over(draft, planned), *former]
 
     def _draft(self, life: Life, presented: Presented, planned: Plan) -> Draft:
         draft = Draft(life, presented, self._policies, int(self._clock()))
@@ -89,7 +92,7 @@ class Saver:
     def _left_over(self, draft: Draft, planned: Plan) -> list[CookieChange]:
         """Deletes the refresh cookie of a user whose session was left for one that has none."""
         left = [] if not planned.leaves else [policy for policy in self._policies if policy not in draft.policies]
-        return [_deletion(policy) for policy in left]
+        return [_deletion(policy.name, policy.cookie) for policy in left]
 
     def _remember(self, life: Life, draft: Draft, issued: list[Issued]) -> None:
         """The session as the next request would find it: it may be changed and saved again."""
@@ -110,8 +113,13 @@ class Saver:
             life.start_over()
         life.presented = Presented(Arrival.FRESH, presented.keys, presented.env)
         life.asked.start_over()
-        return [_deletion(policy) for policy in self._policies]
+        return [*(_deletion(policy.name, policy.cookie) for policy in self._policies), *_former(self._policies)]
 
 
-def _deletion(policy: TokenPolicy) -> CookieChange:
-    return CookieChange(policy.name, None, replace(policy.cookie, max_age=0))
+def _deletion(name: str, cookie: CookieOptions) -> CookieChange:
+    return CookieChange(name, None, replace(cookie, max_age=0))
+
+
+def _former(policies: Iterable[TokenPolicy]) -> list[CookieChange]:
+    """Deletes cookies from before a change of domain or path: without a storage nothing else ends what they say."""
+    return [_deletion(policy.name, former) for policy in policies for former in policy.former]

@@ -100,7 +100,7 @@ class Visit:
                 put_cookies(response, slot.changes)
                 self._keep_from_caches(slot.installation, response)
                 directives = slot.installation.manager.config.clear_site_data_header
-                if directives and any(change.value is None for change in slot.changes):
+                if directives and all(change.value is None for change in slot.changes):
                     clear_site_data(response, directives)
             is_read = is_read or slot.session is not None
         if is_read:

@@ -365,6 +365,7 @@ def test_the_table_has_every_setting_and_its_default(kind):
 def test_the_table_has_every_cookie_attribute_and_its_default():
     written = {name.strip("`"): ast.literal_eval(default.strip("`")) for name, default, _ in rows("CookieConfig")}
     assert list(written) == [field.name for field in fields(CookieConfig)]
+    assert {written.pop("previous_domains"), written.pop("previous_paths")} == {None}
     assert written == dict(SessionConfig().access.cookie)
 
 

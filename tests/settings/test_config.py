@@ -476,6 +476,12 @@ def test_a_domain_too_long_for_dns_is_a_fault() -> None:
     assert "domain" in fault_of(lambda: SessionConfig(cookie={"domain": ".".join(["a" * 60] * 5)}))
 
 
+@pytest.mark.parametrize("setting", ["previous_domains", "previous_paths"])
+@pytest.mark.parametrize("value", ["example.org", "/app", [5], [""], ["a b"], [None], 5, {"a": 1}, ["/app", "a;b"]])
+def test_what_domains_and_paths_were_before_is_a_list_of_such(setting: str, value: Any) -> None:
+    assert f"cookie.{setting} must be a list of" in fault_of(lambda: SessionConfig(cookie={setting: value}))
+
+
 @pytest.mark.parametrize("domain", ["localhost", "example.org", ".example.org", "a-b.c1.example", "127.0.0.1"])
 def test_a_domain_that_is_a_host_name_is_taken(domain: str) -> None:
     assert SessionConfig(cookie={"domain": domain}).access.cookie.domain == domain

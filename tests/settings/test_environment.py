@@ -52,6 +52,7 @@ VARIABLES: list[tuple[str, str, dict[str, Any]]] = [
     ("RESAVE", "true", {"resave": True}),
     ("COOKIE_SAME_SITE", "strict", {"cookie": {"same_site": "strict"}}),
     ("COOKIE_SECURE", "0", {"cookie": {"secure": False}}),
+    ("COOKIE_PREVIOUS_DOMAINS", "a.org, b.org", {"cookie": {"previous_domains": ["a.org", "b.org"]}}),
     ("CLEAR_SITE_DATA", "cache,storage", {"clear_site_data": ["cache", "storage"]}),
     ("CLEAR_SITE_DATA", "false", {"clear_site_data": False}),
     ("SUBJECT_KEY", "user_id", {"subject_key": "user_id"}),

@@ -22,6 +22,7 @@ from .errors import (
     TokenTooLarge,
     UnknownBackend,
 )
+from .sessions.events import SessionEvent
 from .sessions.manager import SessionManager
 from .sessions.session import Session
 from .settings.config import AccessTokenConfig, CookieConfig, JtiConfig, JtiEvent, RefreshTokenConfig, SessionConfig
@@ -41,6 +42,7 @@ from .web import (
     new_session,
     setup,
     setup_jinja2,
+    watch,
 )
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "Session",
     "SessionConfig",
     "SessionDataError",
+    "SessionEvent",
     "SessionManager",
     "SessionSealed",
     "SessionTooLarge",
@@ -89,4 +92,5 @@ __all__ = [
     "open_storage",
     "setup",
     "setup_jinja2",
+    "watch",
 ]

@@ -21,6 +21,7 @@ from ..tokens.codec import TokenCodec
 from ..tokens.keys import KeyRings
 from .contents import ContentsReader, subject_text
 from .data import copied
+from .events import Events, SessionEvent, Why
 from .jti import CallbackJti, Candidate, JtiAuthority, Stateless
 from .life import Arrival, Presented, Rules
 from .link import Deadline, StorageLink
@@ -31,6 +32,7 @@ from .saving import Saver
 from .session import Session, life_of, session_of
 from .state import life_in_hand
 from .verdicts import State, state_of
+from .watching import Watcher, Watching
 
 __all__ = ["SessionManager"]
 
@@ -58,6 +60,7 @@ class SessionManager:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self.config = config if storage is None else replace(config, storage=storage)
+        self.events = Events()
         self.on_reuse: list[ReuseListener] = []
         self._clock: Clock = system_time if clock is None else clock
         self._keys = KeyRings(self.config, os.environ if environ is None else environ)
@@ -75,7 +78,8 @@ class SessionManager:
         tokens = TokenCache(TokenCodec(self.config), reader)
         self._authority = self._make_authority(TokenMint(self.config, tokens))
         self._loader = Loader(self.config, tokens, self._authority, self._clock, reader.subject_of, self._stop_replay)
-        self._saver = Saver(self.config, rules, self._authority, self._keys, self._clock)
+        self._saver = Saver(self.config, rules, self._authority, self._keys, self._clock, self.events)
+        self._watching = Watching(self._link, self._clock, self.events)
 
     @property
     def storage(self) -> JtiStorage | None:
@@ -90,7 +94,9 @@ class SessionManager:
 
     async def aclose(self) -> None:
         """Settles what was left to be done after answers, and closes the storage."""
+        await self._watching.aclose()
         await self._authority.aclose()
+        await self.events.aclose()
         if self._link:
             await self._link.aclose()
 
@@ -117,8 +123,12 @@ class SessionManager:
         if self.cookie_names.isdisjoint(cookies):
             return session_of(self._loader.new(fresh))
         if self.config.jti_policy is None:
-            return session_of(await self._loader.load(cookies, fresh))
-        return session_of(await self._deadline(self._loader.load, cookies, fresh))
+            life = await self._loader.load(cookies, fresh)
+        else:
+            life = await self._deadline(self._loader.load, cookies, fresh)
+        if (fault := life.rejected) is not None:
+            self.events.tell(SessionEvent("refused", fault.sid, fault.subject, code=fault.code))
+        return session_of(life)
 
     async def save(self, session: Session) -> list[CookieChange]:
         """The cookies that the response is to carry. Nothing is stored where the data cannot be kept.
@@ -133,7 +143,7 @@ class SessionManager:
         True for the one caller that ended something alive.
         """
         self._records()
-        return await self._authority.end(sid)
+        return await self._authority.end(sid, Why.REVOKED)
 
     async def revoke_subject(self, subject: object, keep: Session | str | None = None) -> int:
         """Ends every session of a subject (``session["sub"]``) but the one to keep; returns how many.
@@ -155,6 +165,17 @@ class SessionManager:
         link = self._records()
         records = await link(link.storage.list_subject, _subject(subject))
         return [record for record in records if state_of(record) is not State.SUPERSEDED]
+
+    def watch(self, session: Session, on_end: Callable[[str], None], every: float = 5.0) -> Watcher | None:
+        """Calls ``on_end`` once, with the reason, when a saved session has ended or is another user's; until `stop`.
+
+        At once where this manager ended it; within ``every`` seconds where another process did, or it expired. Without
+        a storage only its expiry is watched. None for a new session: there is nothing to watch.
+        """
+        life = life_of(session)
+        if life.is_new or life.expires_at is None:
+            return None
+        return self._watching.add(life.sid, life.subject, life.expires_at, every, on_end)
 
     async def purge(self) -> int:
         """Removes all expired records, in small steps; returns how many. Needs a storage."""
@@ -183,7 +204,7 @@ class SessionManager:
             raise ConfigError("jti is on with nothing behind it: give a storage, or callbacks (persist and verify)")
         if self._link is None:
             return CallbackJti(self.config, jti, mint, self._deadline)
-        return RecordJti(self.config, jti, mint, self._link)
+        return RecordJti(self.config, jti, mint, self._link, self.events)
 
     def _records(self) -> StorageLink:
         if self._link is None:
@@ -208,8 +229,9 @@ class SessionManager:
     async def _stop_replay(self, candidate: Candidate) -> None:
         contents, policy, presented, _ = candidate
         logger.warning("a refresh token of session %r was used again: the session is revoked", contents.sid)
-        if not await self._authority.end(contents.sid):
+        if not await self._authority.end(contents.sid, Why.REUSE):
             return
+        self.events.tell(SessionEvent("reused", contents.sid, contents.subject))
         payload = copied(contents.claims)
         event = JtiEvent(
             payload["jti"],

@@ -13,6 +13,7 @@ from ..jsontext import is_storable_text
 from ..settings.config import SessionConfig, TokenPolicy
 from ..storage.contract import MAX_TEXT, JtiRecord, JtiStorage
 from .endings import Endings
+from .events import Why
 from .life import Arrival, Plan
 from .mint import Draft, Grant, Issued, TokenMint
 from .repairs import Repairs, Urgency
@@ -146,7 +147,7 @@ class Moves:
             if plan.inherits:
                 raise
             if plan.leaves and isinstance(gone, TokenSuperseded):
-                await self._endings.end(sid)
+                await self._endings.end(sid, Why.LOGOUT)
 
     def _superseded(self, record: JtiRecord, draft: Draft) -> JtiRecord:
         stays = max(SUPERSEDED_FOR, int(self._leeway.reuse + self._leeway.skew) + 1)
@@ -166,7 +167,7 @@ class Moves:
         if disputed is None or state_of(disputed) is State.SUPERSEDED:
             return
         try:
-            await self._endings.end(disputed.sid)
+            await self._endings.end(disputed.sid, Why.REVOKED)
         except (StorageError, asyncio.CancelledError):
             self._undoing.start(draft.sid)
             raise

@@ -10,6 +10,7 @@ from ..settings.config import SessionConfig
 from ..settings.cookies import CookieChange
 from ..storage.contract import Clock
 from ..tokens.keys import KeyRings
+from .events import Events, SessionEvent, Why
 from .jti import JtiAuthority
 from .life import Act, Arrival, Plan, Presented, Rules, plan
 from .mint import Draft, Issued
@@ -22,12 +23,19 @@ class Saver:
     """Carries plans out: the authority records what is signed, and the session remembers what it has become."""
 
     def __init__(
-        self, config: SessionConfig, rules: Rules, authority: JtiAuthority, keys: KeyRings, clock: Clock
+        self,
+        config: SessionConfig,
+        rules: Rules,
+        authority: JtiAuthority,
+        keys: KeyRings,
+        clock: Clock,
+        events: Events,
     ) -> None:
         self._rules = rules
         self._authority = authority
         self._keys = keys
         self._clock = clock
+        self._events = events
         self._policies = tuple(policy for policy in (config.access, config.refresh) if policy)
 
     async def save(self, life: Life) -> list[CookieChange]:
@@ -54,6 +62,7 @@ class Saver:
                 life.take_new_sid()  # whoever saves again must not meet what is being undone
             raise
         self._remember(life, draft, issued, presented.subject if planned.act is Act.WRITE else life.subject)
+        self._tell(life, presented, planned, was_handed_over=draft.handed_over is not None)
         return [CookieChange(token.policy.name, token.token, token.policy.cookie) for token in issued]
 
     def _draft(self, life: Life, presented: Presented, planned: Plan) -> Draft:
@@ -75,9 +84,26 @@ class Saver:
         life.data.written()
         life.presented = Presented(Arrival.LOADED, draft.presented.keys, draft.presented.env, draft.sid, subject)
 
+    def _tell(self, life: Life, presented: Presented, planned: Plan, *, was_handed_over: bool) -> None:
+        """Tells what the session has become; of a record that ended, who removed it has told."""
+        if planned.act is Act.WRITE:
+            if presented.arrival is Arrival.REFRESHED:
+                self._events.tell(SessionEvent("refreshed", life.sid, life.subject))
+        elif planned.act is Act.MOVE and not planned.leaves:
+            self._events.tell(SessionEvent("renewed", life.sid, life.subject, (presented.sid or "",)))
+        else:
+            if planned.leaves and (was_handed_over or not self._rules.has_records):
+                self._tell_logout(presented)
+            self._events.tell(SessionEvent("started", life.sid, life.subject))
+
+    def _tell_logout(self, presented: Presented) -> None:
+        self._events.tell(SessionEvent("ended", presented.sid, presented.subject, why=Why.LOGOUT))
+
     async def _end(self, life: Life, presented: Presented) -> list[CookieChange]:
         if presented.sid is not None:
-            await self._authority.end(presented.sid, presented.record)
+            await self._authority.end(presented.sid, Why.LOGOUT, presented.record)
+            if not self._rules.has_records:
+                self._tell_logout(presented)
         if not life.is_new:  # the data says so: nobody has called invalidate
             life.start_over()
         life.presented = Presented(Arrival.FRESH, presented.keys, presented.env)

@@ -8,6 +8,7 @@ from .flash import flash, flashes
 from .setup import get_manager, setup
 from .templates import setup_jinja2
 from .visit import get_session, new_session
+from .watch import watch
 
 __all__ = [
     "cross_origin_exempt",
@@ -19,4 +20,5 @@ __all__ = [
     "new_session",
     "setup",
     "setup_jinja2",
+    "watch",
 ]

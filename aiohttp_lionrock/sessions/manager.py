@@ -5,14 +5,13 @@ remembers. Ids are the business of a `JtiAuthority`.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from ..errors import ConfigError
-from ..log import logger
-from ..settings.config import JtiEvent, SessionConfig
+from ..settings.config import SessionConfig
 from ..settings.cookies import CookieChange
 from ..storage.contract import Clock, JtiRecord, JtiStorage, system_time
 from ..storage.registry import open_storage
@@ -20,14 +19,14 @@ from ..tokens.cache import TokenCache
 from ..tokens.codec import TokenCodec
 from ..tokens.keys import KeyRings
 from .contents import ContentsReader, subject_text
-from .data import copied
 from .events import Events, SessionEvent, Why
-from .jti import CallbackJti, Candidate, JtiAuthority, Stateless
+from .jti import CallbackJti, JtiAuthority, Stateless
 from .life import Arrival, Presented, Rules
 from .link import Deadline, StorageLink
 from .loading import Cookies, Loader
 from .mint import TokenMint
 from .records import RecordJti
+from .replays import Replays, ReuseListener
 from .saving import Saver
 from .session import Session, life_of, session_of
 from .state import life_in_hand
@@ -39,8 +38,6 @@ __all__ = ["SessionManager"]
 PURGE_BATCH = 1000
 PURGE_PATIENCE = 10  # times storage_timeout, for a batch: no request waits for it, and much may stand before it
 
-ReuseListener = Callable[[JtiEvent], Awaitable[None]]
-
 
 class SessionManager:
     """Loads and saves sessions under one configuration. Raises ConfigError where a secret or setting is wrong.
@@ -48,7 +45,7 @@ class SessionManager:
     ``storage`` takes precedence over ``config.storage``; ``clock`` gives epoch seconds (the system's by default), and
     ``environ`` the environment that secrets are looked for in (the process's by default). ``on_reuse`` is a list of
     coroutine functions; each is given a JtiEvent when a refresh token that was rotated away comes back and its
-    session is revoked.
+    session is revoked. ``events`` has lists of listeners for whatever becomes of a session.
     """
 
     def __init__(
@@ -77,7 +74,8 @@ class SessionManager:
         )
         tokens = TokenCache(TokenCodec(self.config), reader)
         self._authority = self._make_authority(TokenMint(self.config, tokens))
-        self._loader = Loader(self.config, tokens, self._authority, self._clock, reader.subject_of, self._stop_replay)
+        replays = Replays(self.config, self._authority, self.events, self.on_reuse)
+        self._loader = Loader(self.config, tokens, self._authority, self._clock, reader.subject_of, replays.stop)
         self._saver = Saver(self.config, rules, self._authority, self._keys, self._clock, self.events)
         self._watching = Watching(self._link, self._clock, self.events)
 
@@ -85,6 +83,11 @@ class SessionManager:
     def storage(self) -> JtiStorage | None:
         """The storage behind jti records, or None."""
         return self._link.storage if self._link else None
+
+    @property
+    def stats(self) -> Mapping[str, int]:
+        """How often each event was told since this manager was made: "ended", "ended.logout", "refused", ..."""
+        return self.events.stats
 
     async def open(self) -> None:
         """Opens the storage. Raises StorageUnavailable; a later call of `load` or `save` tries again."""
@@ -225,28 +228,6 @@ class SessionManager:
         if record is None and life is None:
             raise ValueError(f"no session has the sid to keep, {sid!r}: pass the session itself, as in keep=session")
         return None if record is None else record.sid
-
-    async def _stop_replay(self, candidate: Candidate) -> None:
-        contents, policy, presented, _ = candidate
-        logger.warning("a refresh token of session %r was used again: the session is revoked", contents.sid)
-        if not await self._authority.end(contents.sid, Why.REUSE):
-            return
-        self.events.tell(SessionEvent("reused", contents.sid, contents.subject))
-        payload = copied(contents.claims)
-        event = JtiEvent(
-            payload["jti"],
-            candidate.session(),
-            policy.use,
-            contents.expires_at,
-            payload,
-            self.config,
-            presented.env,
-        )
-        for listener in self.on_reuse:
-            try:
-                await listener(event)
-            except Exception:
-                logger.exception("an on_reuse listener failed")
 
 
 async def _nothing() -> None:

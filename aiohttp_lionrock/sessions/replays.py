@@ -1,0 +1,48 @@
+"""Replays: what is done about a refresh token that was used before, and that only a thief explains."""
+
+from collections.abc import Awaitable, Callable
+
+from ..log import logger
+from ..settings.config import JtiEvent, SessionConfig
+from .data import copied
+from .events import Events, SessionEvent, Why
+from .jti import Candidate, JtiAuthority
+
+__all__ = ["Replays", "ReuseListener"]
+
+ReuseListener = Callable[[JtiEvent], Awaitable[None]]
+
+
+class Replays:
+    """Ends the session of a replayed token, and tells the listeners once."""
+
+    def __init__(
+        self, config: SessionConfig, authority: JtiAuthority, events: Events, listeners: list[ReuseListener]
+    ) -> None:
+        self._config = config
+        self._authority = authority
+        self._events = events
+        self._listeners = listeners
+
+    async def stop(self, candidate: Candidate) -> None:
+        """Revokes; who asks is refused in any case. Raises StorageUnavailable."""
+        contents, policy, presented, _ = candidate
+        logger.warning("a refresh token of session %r was used again: the session is revoked", contents.sid)
+        if not await self._authority.end(contents.sid, Why.REUSE):
+            return
+        self._events.tell(SessionEvent("reused", contents.sid, contents.subject))
+        payload = copied(contents.claims)
+        event = JtiEvent(
+            payload["jti"],
+            candidate.session(),
+            policy.use,
+            contents.expires_at,
+            payload,
+            self._config,
+            presented.env,
+        )
+        for listener in self._listeners:
+            try:
+                await listener(event)
+            except Exception:
+                logger.exception("an on_reuse listener failed")

@@ -38,11 +38,14 @@ class Watcher:
         self.expires_at = expires_at
         self.every = every
         self.ended: str | None = None
+        self.is_stopped = False
         self._watching = watching
         self._on_end = on_end
 
     def end(self, why: str) -> None:
-        """Stops, and says so."""
+        """Stops, and says so, unless it was stopped before."""
+        if self.is_stopped:
+            return
         self.ended = str(why)
         self.stop()
         try:
@@ -52,6 +55,7 @@ class Watcher:
 
     def stop(self) -> None:
         """Watches no longer."""
+        self.is_stopped = True
         self._watching.drop(self)
 
 
@@ -200,6 +204,8 @@ class Watching:
                     self._move(watcher, event.sid)
 
     def _move(self, watcher: Watcher, sid: str) -> None:
+        if watcher.is_stopped:
+            return
         self.drop(watcher)
         watcher.sid = sid
         self._put(watcher)

@@ -23,6 +23,7 @@ from .errors import (
     TokenTooLarge,
     UnknownBackend,
 )
+from .sessions.events import SessionEvent
 from .sessions.manager import SessionManager
 from .sessions.session import Session
 from .settings.config import AccessTokenConfig, CookieConfig, JtiConfig, JtiEvent, RefreshTokenConfig, SessionConfig
@@ -44,6 +45,7 @@ from .web import (
     new_session,
     setup,
     setup_jinja2,
+    watch,
 )
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "Session",
     "SessionConfig",
     "SessionDataError",
+    "SessionEvent",
     "SessionLimitReached",
     "SessionManager",
     "SessionSealed",
@@ -95,4 +98,5 @@ __all__ = [
     "open_storage",
     "setup",
     "setup_jinja2",
+    "watch",
 ]

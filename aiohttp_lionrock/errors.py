@@ -73,9 +73,14 @@ class UnknownBackend(ConfigError):
 
 
 class TokenError(LionRockError):
-    """A token was refused. ``code`` is a stable name for logs and metrics; no token bytes in it."""
+    """A token was refused. ``code`` is a stable name for logs and metrics; no token bytes in it.
+
+    ``sid`` and ``subject`` are those of its session, where the token was good in itself; else None.
+    """
 
     code = "JWT_REFUSED"
+    sid: str | None = None
+    subject: str | None = None
 
 
 class TokenTooLarge(TokenError):

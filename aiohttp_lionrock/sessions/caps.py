@@ -3,6 +3,8 @@
 from ..errors import SessionLimitReached
 from ..settings.config import SessionConfig
 from ..storage.contract import JtiRecord, JtiStorage
+from .endings import Endings
+from .events import Why
 from .verdicts import State, state_of
 
 __all__ = ["Caps"]
@@ -15,10 +17,11 @@ class Caps:
     last of them sees all, and what it leaves is exact.
     """
 
-    def __init__(self, config: SessionConfig, storage: JtiStorage) -> None:
+    def __init__(self, config: SessionConfig, storage: JtiStorage, endings: Endings) -> None:
         self._most = config.max_sessions
         self._refuses = config.when_full == "refuse"
         self._storage = storage
+        self._endings = endings
 
     async def check(self, subject: str | None, left: str | None) -> None:
         """Before a session begins: raises SessionLimitReached where there is no room, and none is to be made."""
@@ -39,7 +42,7 @@ class Caps:
         if self._refuses and record.sid in [other.sid for other in surplus]:
             raise SessionLimitReached(f"the user has {self._most} sessions already, as many as max_sessions allows")
         for other in surplus:
-            await self._storage.delete(other.sid)
+            await self._endings.end(other.sid, Why.CAP, other)
 
     async def _alive(self, subject: str, left: str | None) -> list[JtiRecord]:
         """The sessions that count, oldest first."""

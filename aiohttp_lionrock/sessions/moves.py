@@ -14,6 +14,7 @@ from ..settings.config import SessionConfig, TokenPolicy
 from ..storage.contract import MAX_TEXT, JtiRecord, JtiStorage
 from .caps import Caps
 from .endings import Endings
+from .events import Why
 from .labels import merged_labels
 from .life import Arrival, Plan
 from .mint import Draft, Grant, Issued, TokenMint
@@ -161,7 +162,7 @@ class Moves:
             if plan.inherits and not (plan.insists and is_superseded):
                 raise
             if plan.leaves and is_superseded:
-                await self._endings.end(sid)
+                await self._endings.end(sid, Why.LOGOUT)
 
     def _superseded(self, record: JtiRecord, draft: Draft) -> JtiRecord:
         stays = max(SUPERSEDED_FOR, int(self._leeway.reuse + self._leeway.skew) + 1)
@@ -179,7 +180,7 @@ class Moves:
         """A new login of the same subject beside a refresh token that may have been stolen: its session ends."""
         disputed = draft.presented.record
         if disputed is not None and state_of(disputed) is not State.SUPERSEDED:
-            await self._endings.end(disputed.sid)
+            await self._endings.end(disputed.sid, Why.REVOKED)
 
     def _start_leeway(self, stored: JtiRecord, rotated: int) -> None:
         """Lets the leeway of the token before run, once its successor is stored and on its way.

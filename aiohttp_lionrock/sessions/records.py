@@ -12,6 +12,7 @@ from ..settings.config import JtiConfig, SessionConfig
 from ..storage.contract import JtiRecord
 from .caps import Caps
 from .endings import Endings
+from .events import Events, Why
 from .jti import Candidate, JtiAuthority, Verdict, jti_maker
 from .life import Act, Plan
 from .link import StorageLink
@@ -33,12 +34,14 @@ T = TypeVar("T")
 class RecordJti(JtiAuthority):
     """Honours the ids of a session's record, and keeps the record in step with the tokens issued."""
 
-    def __init__(self, config: SessionConfig, jti: JtiConfig, mint: TokenMint, link: StorageLink) -> None:
+    def __init__(
+        self, config: SessionConfig, jti: JtiConfig, mint: TokenMint, link: StorageLink, events: Events
+    ) -> None:
         self._jti = jti
         self._link = link
         self._leeway = Leeway(jti.reuse_leeway, jti.max_clock_skew)
         self._repairs = Repairs(link)
-        self._endings = Endings(link.storage, self._repairs)
+        self._endings = Endings(link.storage, self._repairs, events)
         self._undoing = Undoing(link.storage, self._repairs)
         turns = Turns(link.storage, link)
         self._sightings = Sightings(config.seen_interval, turns, self._repairs)
@@ -52,7 +55,7 @@ class RecordJti(JtiAuthority):
             self._undoing,
             self._endings,
             turns,
-            Caps(config, link.storage),
+            Caps(config, link.storage, self._endings),
             self._sightings,
         )
         self._trusted: dict[tuple[str, str], float] = {}
@@ -94,8 +97,8 @@ class RecordJti(JtiAuthority):
             work.add_done_callback(lambda done: self._forget(draft, done))
             raise
 
-    async def end(self, sid: str, known: JtiRecord | None = None) -> bool:
-        return await self._revoking(self._link(self._endings.end, sid, known))
+    async def end(self, sid: str, why: Why, known: JtiRecord | None = None) -> bool:
+        return await self._revoking(self._link(self._endings.end, sid, why, known))
 
     async def end_subject(self, subject: str, keep: str | None) -> int:
         return await self._revoking(self._link(self._endings.end_subject, subject, keep))

@@ -11,6 +11,7 @@ from ..settings.config import SessionConfig, TokenPolicy
 from ..settings.cookies import CookieChange, CookieOptions
 from ..storage.contract import Clock
 from ..tokens.keys import KeyRings
+from .events import Events, SessionEvent, Why
 from .jti import JtiAuthority
 from .life import Act, Arrival, Level, Plan, Presented, Rules, plan
 from .mint import Draft, Issued
@@ -31,12 +32,14 @@ class Saver:
         authority: JtiAuthority,
         keys: KeyRings,
         clock: Clock,
+        events: Events,
     ) -> None:
         self._limits = limits
         self._rules = rules
         self._authority = authority
         self._keys = keys
         self._clock = clock
+        self._events = events
         self._policies = tuple(policy for policy in (config.access, config.refresh) if policy)
 
     async def save(self, life: Life) -> list[CookieChange]:
@@ -65,6 +68,7 @@ class Saver:
             raise
         has_ended = life.asked.level is Level.END
         self._remember(life, draft, issued)
+        self._tell(life, presented, planned, was_handed_over=draft.handed_over is not None)
         former = _former(self._policies) if has_ended else []
         return [*self._cookies(draft, issued), *self._left_over(draft, planned), *former]
 
@@ -106,9 +110,26 @@ class Saver:
         life.data.written()
         life.presented = Presented(Arrival.LOADED, draft.presented.keys, draft.presented.env, draft.sid, draft.subject)
 
+    def _tell(self, life: Life, presented: Presented, planned: Plan, *, was_handed_over: bool) -> None:
+        """Tells what the session has become; of a record that ended, who removed it has told."""
+        if planned.act is Act.WRITE:
+            if presented.arrival is Arrival.REFRESHED:
+                self._events.tell(SessionEvent("refreshed", life.sid, life.subject))
+        elif planned.act is Act.MOVE and not planned.leaves:
+            self._events.tell(SessionEvent("renewed", life.sid, life.subject, (presented.sid or "",)))
+        else:
+            if planned.leaves and (was_handed_over or not self._rules.has_records):
+                self._tell_logout(presented)
+            self._events.tell(SessionEvent("started", life.sid, life.subject))
+
+    def _tell_logout(self, presented: Presented) -> None:
+        self._events.tell(SessionEvent("ended", presented.sid, presented.subject, why=Why.LOGOUT))
+
     async def _end(self, life: Life, presented: Presented) -> list[CookieChange]:
         if presented.sid is not None:
-            await self._authority.end(presented.sid, presented.record)
+            await self._authority.end(presented.sid, Why.LOGOUT, presented.record)
+            if not self._rules.has_records:
+                self._tell_logout(presented)
         if not life.is_new:  # the data says so: nobody has called invalidate
             life.start_over()
         life.presented = Presented(Arrival.FRESH, presented.keys, presented.env)

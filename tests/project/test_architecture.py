@@ -23,7 +23,10 @@ LAYER_FILES = [source for source in SOURCES if source.path.name == "__init__.py"
 
 WEB = {"aiohttp", "yarl", "multidict", "aiosignal", "frozenlist"}
 # Files of the testing layer that may import aiohttp as `web` does: helpers for tests of applications.
-WEB_HELPERS: set[str] = set()
+WEB_HELPERS = {"aiohttp_lionrock.testing.clients"}
+# What an extra or the user's own tests bring along, by where it may be imported.
+GUESTS = {"aiohttp_lionrock.cli": "click", "aiohttp_lionrock.__main__": "click"}
+GUESTS["aiohttp_lionrock.testing.pytest_plugin"] = "pytest"
 MAX_LINES, MAX_TEST_LINES = 250, 600
 # What a plain install must not load: drivers, backends, and what only tests and the command line need.
 NEVER_LOADED = {
@@ -35,6 +38,7 @@ NEVER_LOADED = {
         "unittest",
         "pytest",
         "argparse",
+        "click",
     ),
 }
 
@@ -90,6 +94,7 @@ def test_the_adapter_does_import_aiohttp() -> None:
 @each_file
 def test_the_core_imports_the_standard_library_pyjwt_and_aiohttp_alone(source: Source) -> None:
     foreign = house.import_roots(source) - sys.stdlib_module_names - {"aiohttp", "aiohttp_lionrock", "jwt"}
+    foreign -= {guest for place, guest in GUESTS.items() if f"{source.module}.".startswith(f"{place}.")}
     assert house.foreign_imports(source, foreign) == []
 
 

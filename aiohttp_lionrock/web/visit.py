@@ -7,6 +7,7 @@ that is prepared: whichever one leaves carries the cookies.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from aiohttp import hdrs, web
@@ -150,7 +151,9 @@ class Visit:
 
 
 INSTALLATION = web.AppKey("aiohttp_lionrock_installation", Installation)
-VISIT = web.RequestKey("aiohttp_lionrock_visit", Visit)
+# aiohttp 3.13 has no RequestKey, and lets a request keep things under any key.
+_key: Any = getattr(web, "RequestKey", web.AppKey)
+VISIT: "web.RequestKey[Visit]" = _key("aiohttp_lionrock_visit", Visit)
 
 # A request that a middleware outside of ours has cloned is another object, with the writer of the first.
 _VISITS: WeakKeyDictionary[AbstractStreamWriter, Visit] = WeakKeyDictionary()

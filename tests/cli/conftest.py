@@ -30,17 +30,15 @@ def url(tmp_path: Path) -> str:
 def log_in(url: str) -> Fill:
     """Stores a session in the SQLite file; gives its access and refresh cookies by name."""
 
-    async def stored(settings: dict[str, Any], labels: dict[str, str], data: dict[str, Any]) -> dict[str, str]:
-        config = SessionConfig(secret=SECRET, storage=url, refresh_token=True, **settings)
+    async def stored(labels: dict[str, str], data: dict[str, Any]) -> dict[str, str]:
+        config = SessionConfig(secret=SECRET, storage=url, refresh_token=True)
         async with SessionManager(config, environ={}) as manager:
             session = await manager.load({})
             session.update(data)
             session.describe(**labels)
             return cookies_of(await manager.save(session))
 
-    def log_in(
-        settings: dict[str, Any] | None = None, labels: dict[str, str] | None = None, **data: Any
-    ) -> dict[str, str]:
-        return asyncio.run(stored(settings or {}, labels or {}, data))
+    def log_in(labels: dict[str, str] | None = None, **data: Any) -> dict[str, str]:
+        return asyncio.run(stored(labels or {}, data))
 
     return log_in

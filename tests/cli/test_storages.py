@@ -68,7 +68,7 @@ def test_the_doctor_tells_of_a_storage_that_serves(shell: Shell, url: str) -> No
         "reachable  yes",
         "ms (median)",
         "sessions   6, and 0 superseded",
-        "the clock that wrote it is at least 2",
+        "wrote it is at least 2",
     ):
         assert part in ran.out, ran.out
     report = shell("doctor", "--json", "--storage", url).data

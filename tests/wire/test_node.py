@@ -120,7 +120,7 @@ async def test_a_session_that_begins_there_goes_on_here(peer: Peer, clock: FakeC
 
 
 async def test_both_sign_the_same_bytes_of_the_same_claims(peer: Peer, clock: FakeClock) -> None:
-    """The order of names and the spelling of text are no part of the contract; that nothing is added is."""
+    """The contract leaves the order of names open; both write them as the original does."""
     settings = {"secret": SECRET}
     cookies = await Here(clock, settings).request(name="李")
     there = peer(clock(), cookies, settings=settings, set={"name": "李"})

@@ -65,15 +65,20 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 class Progress:
-    """How far a long command is, on standard error: one line that changes on a terminal, else a line now and then."""
+    """How far a long command is, on standard error: one line that changes on a terminal, else a line now and then.
+
+    A command of one step is silent.
+    """
 
     def __init__(self) -> None:
         self._on_terminal = sys.stderr.isatty()
         self._next = 0.0
+        self._steps = 0
 
     def __call__(self, text: str) -> None:
+        self._steps += 1
         now = time.monotonic()
-        if now < self._next:
+        if self._steps == 1 or now < self._next:
             return
         self._next = now + (PAUSE_ON_TERMINAL if self._on_terminal else PAUSE_IN_LOG)
         click.echo(f"\r\x1b[K{text}" if self._on_terminal else text, nl=not self._on_terminal, err=True)

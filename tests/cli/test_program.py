@@ -102,7 +102,7 @@ def test_ctrl_c_ends_a_command_cleanly(tmp_path: Path, url: str) -> None:
     ) as process:
         assert process.stderr is not None
         assert process.stdout is not None
-        assert process.stderr.readline() == "1 removed\n"
+        assert process.stderr.readline() == "2 removed\n"
         process.send_signal(signal.SIGINT)
         begin = time.monotonic()
         assert process.wait(30) == 130

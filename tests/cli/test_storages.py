@@ -55,7 +55,7 @@ def test_expired_records_are_purged_in_steps_with_progress(shell: Shell, url: st
     put(url, *records(25, expires_at=NOW - 10), JtiRecord("alive", 1, LATER, NOW))
     ran = shell("purge", "--batch", "10", "--storage", url)
     assert (ran.code, ran.out) == (0, "removed 25 expired records\n")
-    assert ran.err.startswith("10 removed\n")
+    assert ran.err == "20 removed\n"
     assert shell("purge", "--json", "--storage", url).data == {"removed": 0}
     assert [record.sid for record in everything(url)] == ["alive"]
 
@@ -71,6 +71,7 @@ def test_the_doctor_tells_of_a_storage_that_serves(shell: Shell, url: str) -> No
         "wrote it is at least 2",
     ):
         assert part in ran.out, ran.out
+    assert ran.err == ""
     report = shell("doctor", "--json", "--storage", url).data
     assert report["backend"] == "aiohttp_lionrock_sqlite.storage.SqliteStorage"
     assert report["counts"] == {"sessions": 6, "superseded": 0, "rotating": 0}
@@ -90,7 +91,7 @@ def test_a_copy_has_every_field_and_is_idempotent(shell: Shell, url: str, tmp_pa
     target = f"sqlite:///{tmp_path}/target.db"
     ran = shell("copy", "--from", url, "--to", target, "--batch", "50")
     assert (ran.code, ran.out) == (0, "copied 120 records; 0 were there already\n")
-    assert ran.err.startswith("50 copied, 0 there already\n")
+    assert ran.err == "100 copied, 0 there already\n"
     assert everything(target) == everything(url)
     again = shell("copy", "--json", COPY_FROM=url, COPY_TO=target)
     assert again.data == {"copied": 0, "there": 120, "different": 0}

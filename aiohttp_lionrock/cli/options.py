@@ -31,17 +31,23 @@ _PASSWORD = re.compile(r"://[^/?#]*:[^/?#]*@|[?&][^=&]*(?:password|passwd|pwd|se
 
 STORAGE_HELP = "The storage, for example sqlite:///sessions.db."
 
-json_option = click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")
-batch_option = click.option(
-    "--batch", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="Records in one step."
-)
-timeout_option = click.option(
-    "--timeout",
-    type=click.FloatRange(0, 3600, min_open=True),
-    default=10.0,
-    show_default=True,
-    help="Seconds that one call of the storage may take.",
-)
+
+def json_option(command: F) -> F:
+    """``--json``."""
+    return click.option("--json", "json_wanted", is_flag=True, help="Print one JSON object.")(command)
+
+
+def batch_option(command: F) -> F:
+    """``--batch``: how many records a step has."""
+    size = click.IntRange(1, 10_000)
+    return click.option("--batch", type=size, default=1000, show_default=True, help="Records in one step.")(command)
+
+
+def timeout_option(command: F) -> F:
+    """``--timeout``, of one call of the storage."""
+    seconds = click.FloatRange(0, 3600, min_open=True)
+    help = "Seconds that one call of the storage may take."
+    return click.option("--timeout", type=seconds, default=10.0, show_default=True, help=help)(command)
 
 
 def _checked_url(ctx: click.Context, option: click.Parameter, url: str | None) -> str | None:

@@ -21,13 +21,13 @@ class Contents:
     __slots__ = ("claims", "creator", "data", "expires_at", "id", "sid", "subject")
 
     def __init__(self, claims: Mapping[str, Any], subject: Callable[[Mapping[str, Any]], str | None]) -> None:
-        self.claims = claims
+        self.claims: Mapping[str, Any] = claims
         self.id: str | None = claims.get("id")
         self.sid: str = claims["sid"]
         self.creator: str = claims.get("creator", CREATOR)
-        self.expires_at = int(claims["exp"])
+        self.expires_at: int = int(claims["exp"])
         self.data: Mapping[str, Any] = {name: value for name, value in claims.items() if name not in RESERVED}
-        self.subject = subject(self.data)
+        self.subject: str | None = subject(self.data)
 
 
 class ContentsReader:

@@ -61,7 +61,7 @@ class Asked:
 
     def start_over(self) -> None:
         """Asks for nothing."""
-        self.level = Level.KEEP
+        self.level: Level = Level.KEEP
         self.labels: Mapping[str, str] = {}
 
     def raise_to(self, level: Level) -> None:

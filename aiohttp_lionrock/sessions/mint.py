@@ -47,13 +47,13 @@ class Draft:
     __slots__ = ("created_at", "handed_over", "id", "life", "now", "policies", "presented", "sid")
 
     def __init__(self, life: Life, presented: Presented, policies: tuple[TokenPolicy, ...], now: int) -> None:
-        self.life = life
-        self.presented = presented
-        self.policies = policies
-        self.now = now
-        self.id = life.id or str(uuid4())
-        self.sid = life.sid
-        self.created_at = life.created_at
+        self.life: Life = life
+        self.presented: Presented = presented
+        self.policies: tuple[TokenPolicy, ...] = policies
+        self.now: int = now
+        self.id: str = life.id or str(uuid4())
+        self.sid: str = life.sid
+        self.created_at: int | None = life.created_at
         self.handed_over: JtiRecord | None = None
 
 

@@ -13,7 +13,7 @@ __all__ = ["Given", "resolve_cookie"]
 
 Given = tuple[str, Any]  # the name of a setting, and its value
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "secure": True,
     "http_only": True,
     "same_site": "Lax",
@@ -22,7 +22,7 @@ DEFAULTS = {
     "partitioned": False,
     "max_age": None,
 }
-PREFIXES = {
+PREFIXES: dict[str, tuple[str, ...]] = {
     "__Host-Http-": ("secure", "http_only", "path", "domain"),
     "__Host-": ("secure", "path", "domain"),
     "__Http-": ("secure", "http_only"),

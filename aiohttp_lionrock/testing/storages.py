@@ -105,7 +105,7 @@ class FaultyStorage(Recorder):
         super().__init__(inner)
         self._faults: dict[str, list[Mode | None]] = {}
         self._late: set[asyncio.Task[object]] = set()
-        self.down = False
+        self.down: bool = False
 
     def fail(self, name: str, mode: Mode = "before", times: int = 1, skip: int = 0) -> None:
         """``times`` calls of the method of this name go wrong, after ``skip`` that do not."""

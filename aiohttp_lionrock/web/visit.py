@@ -66,7 +66,7 @@ class Visit:
 
     def __init__(self) -> None:
         self.slots: list[Slot] = []
-        self.closed = False  # saved, or too late for it
+        self.closed: bool = False  # saved, or too late for it
         self.response: web.StreamResponse | None = None  # the one whose head is being made
         self.outage: tuple[Installation, StorageUnavailable] | None = None
 

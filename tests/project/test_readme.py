@@ -252,7 +252,8 @@ def shell(code: str, **environ: str) -> dict[str, str]:
     done = subprocess.run(
         ["sh", "-eu", "-c", f"{code}\n{show}"], env={"PATH": path, **environ}, check=True, stdout=subprocess.PIPE
     )
-    return {name: value for name, value in json.loads(done.stdout.splitlines()[-1]).items() if name.startswith("SESSION_SECRET")}
+    shown = json.loads(done.stdout.splitlines()[-1])
+    return {name: value for name, value in shown.items() if name.startswith("SESSION_SECRET")}
 
 
 def test_the_line_that_makes_a_secret_makes_a_good_one():

@@ -7,7 +7,7 @@ when a storage made from a URL opens.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from aiohttp_lionrock.errors import ConfigError, CorruptRecord, StorageUnavailable
 from aiohttp_lionrock.storage import Clock, Coalescer, JtiRecord, JtiStorage, is_storable_text
@@ -48,7 +48,7 @@ class MongoStorage(JtiStorage):
     a Motor client of its own. No call takes longer than ``timeout`` seconds, and `purge` no longer for 1,000 records.
     """
 
-    CONTRACT = 1
+    CONTRACT: ClassVar[int] = 1
 
     def __init__(
         self,

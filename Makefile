@@ -44,11 +44,18 @@ format: $(TEST_READY) ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-build: $(TEST_READY) ## sdists and wheels of the three distributions, in dist
-	rm -rf dist
-	for project in $(PROJECTS); do $(BIN)/python -m build --outdir dist $$project || exit; done
+# The time that goes into archives: that of the last commit, so that the same commit gives the same bytes.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1577836800)
+DIST := dist
 
-test-wheels: build ## install the wheels where nothing of this checkout is seen, and use them
+build: $(TEST_READY) ## sdists and wheels of the three distributions, in dist
+	rm -rf $(DIST)
+	for project in $(PROJECTS); do $(BIN)/python -m build --outdir $(DIST) $$project || exit; done
+	$(BIN)/python -m twine check --strict $(DIST)/*
+
+test-wheels: build ## install the wheels where nothing of this checkout is seen, and use them; build them twice
+	$(MAKE) --no-print-directory build DIST=dist/again
+	for file in dist/*.whl dist/*.tar.gz; do cmp $$file dist/again/$$(basename $$file) || exit; done
 	$(BIN)/python tests/project/smoke_wheels.py dist
 
 # What waits for elections of real servers, or for a browser, takes minutes and does not depend on the Python: `make test`
@@ -107,7 +114,8 @@ $(DEMO_READY): $(PYPROJECTS) | environment
 	@touch $@
 
 $(TEST_READY): $(PYPROJECTS) | environment
-	$(BIN)/python -m pip install --quiet -e '.[test]' -e backends/sqlite -e backends/mongodb
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group test -e '.[cli]' -e backends/sqlite -e backends/mongodb
 	@touch $@
 
 # Times are taken in an environment of their own, .venv-bench, where the peers are installed beside the library.
@@ -125,5 +133,6 @@ bench-run: $(BENCH_READY)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 $(BENCH_READY): $(PYPROJECTS) | environment
-	$(BIN)/python -m pip install --quiet -e '.[bench]' -e backends/sqlite -e backends/mongodb
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group bench -e . -e backends/sqlite -e backends/mongodb
 	@touch $@

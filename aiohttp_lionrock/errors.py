@@ -67,7 +67,7 @@ class UnknownBackend(ConfigError):
 
     def __init__(self, scheme: str, installed: Sequence[str], hint: str = "") -> None:
         self.scheme = scheme
-        self.installed = tuple(installed)
+        self.installed: tuple[str, ...] = tuple(installed)
         known = ", ".join(self.installed) or "none"
         super().__init__(f"no storage backend named {scheme!r} is installed (installed: {known}){hint}")
 

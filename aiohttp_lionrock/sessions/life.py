@@ -65,7 +65,7 @@ class Asked:
 
     def start_over(self) -> None:
         """Asks for nothing."""
-        self.level = Level.KEEP
+        self.level: Level = Level.KEEP
         self.labels: Mapping[str, str] = {}
         self.authenticated = self.sets_term = False
 

@@ -56,12 +56,13 @@ class SessionManager:
         clock: Clock | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        self.config = config if storage is None else replace(config, storage=storage)
-        self.events = Events()
+        self.config: SessionConfig = config if storage is None else replace(config, storage=storage)
+        self.events: Events = Events()
         self.on_reuse: list[ReuseListener] = []
         self._clock: Clock = system_time if clock is None else clock
         self._keys = KeyRings(self.config, os.environ if environ is None else environ)
-        self.cookie_names = frozenset(policy.name for policy in (self.config.access, self.config.refresh) if policy)
+        policies = (self.config.access, self.config.refresh)
+        self.cookie_names: frozenset[str] = frozenset(policy.name for policy in policies if policy)
         self._link = self._make_link()
         self._deadline = Deadline(self.config.storage_timeout)
         reader = ContentsReader(self.config.subject_key)

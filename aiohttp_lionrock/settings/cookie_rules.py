@@ -13,7 +13,7 @@ __all__ = ["Given", "resolve_cookie"]
 
 Given = tuple[str, Any]  # the name of a setting, and its value
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "secure": True,
     "http_only": True,
     "same_site": "Lax",
@@ -24,7 +24,7 @@ DEFAULTS = {
     "previous_domains": (),
     "previous_paths": (),
 }
-PREFIXES = {
+PREFIXES: dict[str, tuple[str, ...]] = {
     "__Host-Http-": ("secure", "http_only", "path", "domain"),
     "__Host-": ("secure", "path", "domain"),
     "__Http-": ("secure", "http_only"),

@@ -64,7 +64,7 @@ class Visit:
 
     # What most requests never change; kept off the instance until one does.
     slots: Sequence[Slot] = ()
-    closed = False  # saved, or too late for it
+    closed: bool = False  # saved, or too late for it
     response: web.StreamResponse | None = None  # the one whose head is being made
     outage: tuple[Installation, StorageUnavailable] | None = None
 

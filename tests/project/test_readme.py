@@ -311,7 +311,8 @@ def shell(code: str, **environ: str) -> dict[str, str]:
     done = subprocess.run(
         ["sh", "-eu", "-c", f"{code}\n{show}"], env={"PATH": path, **environ}, check=True, stdout=subprocess.PIPE
     )
-    return {name: value for name, value in json.loads(done.stdout).items() if name.startswith("SESSION_SECRET")}
+    shown = json.loads(done.stdout.splitlines()[-1])
+    return {name: value for name, value in shown.items() if name.startswith("SESSION_SECRET")}
 
 
 def test_the_line_that_makes_a_secret_makes_a_good_one():
@@ -465,7 +466,18 @@ def test_the_test_of_an_application_passes(place):
     options = "-q -W error -o asyncio_mode=auto -o asyncio_default_fixture_loop_scope=function"
     command = [sys.executable, "-m", "pytest", *options.split(), "test_app.py"]
     done = subprocess.run(command, cwd=place, check=False, stdout=subprocess.PIPE, text=True)
-    assert "1 passed" in done.stdout
+    assert "5 passed" in done.stdout
+
+
+def test_the_commands_do_what_the_table_says(place):
+    assert [call.strip("`").split()[0] for cell, _ in rows("On the command line") for call in cell.split(", ")] == [
+        *("secret", "backends", "check", "inspect", "sessions", "sessions", "sessions", "sessions"),
+        *("purge", "doctor", "copy"),
+    ]
+    [lines] = examples("On the command line", "sh")
+    environ = shell(lines, SESSION_STORAGE="sqlite:///sessions.db")
+    SessionManager(SessionConfig(), environ=environ).require_secret()
+    assert (place / "copy.db").exists()
 
 
 async def test_the_clock_of_a_manager_can_be_moved(serve):

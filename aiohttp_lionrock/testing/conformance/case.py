@@ -53,7 +53,7 @@ NEVER_STORED = ("", "\x00", "s\x00", "\ud800", "s\udfff", "x" * 100_000)
 class Case(Hooks, unittest.IsolatedAsyncioTestCase):
     """The helpers of the tests; nothing of it is for a backend to override."""
 
-    __test__ = False
+    __test__: bool = False
     clock: FakeClock
     storage: JtiStorage
 

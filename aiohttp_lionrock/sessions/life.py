@@ -103,6 +103,10 @@ class Plan(NamedTuple):
     leaves: bool = False
 
 
+# Looking a member up in its class costs about as much as the rest of a decision.
+_FRESH, _LOADED, _REFRESHED, _SUPERSEDED = Arrival
+_, _ASKS_WRITE, _ASKS_RENEW, _ASKS_END = Level
+
 _NOTHING = Plan(Act.NOTHING)
 _WRITE = Plan(Act.WRITE)
 _WRITE_ACCESS = Plan(Act.WRITE, refreshes=False)
@@ -115,19 +119,19 @@ _END = Plan(Act.END)
 
 def plan(presented: Presented, asked: Asked, data: SessionData, rules: Rules) -> Plan:
     """Decides. Reads nothing but its arguments and changes nothing."""
-    changed = asked.level is Level.WRITE or data.is_changed()
-    if asked.level is Level.END:
+    changed = asked.level is _ASKS_WRITE or data.is_changed()
+    if asked.level is _ASKS_END:
         return _after_the_end(presented) if changed else _END
-    if presented.arrival is Arrival.SUPERSEDED:
+    if presented.arrival is _SUPERSEDED:
         return _NOTHING if rules.subject_of(data.view()) is None else _START
-    if presented.arrival is Arrival.FRESH:
+    if presented.arrival is _FRESH:
         return _START if changed or rules.resave or rules.save_uninitialized else _NOTHING
     if changed and (subject := rules.subject_of(data.view())) != presented.subject:
         return _to_another(presented, subject, data)
-    if asked.level is Level.RENEW:
+    if asked.level is _ASKS_RENEW:
         return _RENEW
-    if changed or rules.resave or presented.arrival is Arrival.REFRESHED or (rules.has_records and asked.labels):
-        needs_both = changed or rules.rotate or presented.arrival is Arrival.LOADED
+    if changed or rules.resave or presented.arrival is _REFRESHED or (rules.has_records and asked.labels):
+        needs_both = changed or rules.rotate or presented.arrival is _LOADED
         return _WRITE if needs_both else _WRITE_ACCESS
     return _NOTHING
 

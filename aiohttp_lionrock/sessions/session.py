@@ -122,7 +122,8 @@ class Session(MutableMapping[str, Any]):
         return self._life.data[key]
 
     def get(self, key: str, default: Any = None) -> Any:
-        return self[key] if key in self._life.data else default
+        data = self._life.data
+        return data[key] if key in data else default
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._life.check_open()
@@ -209,5 +210,6 @@ def seal(session: Session, *, saved: bool = False) -> None:
 def warn_if_changed(session: Session) -> None:
     """Logs the keys of values that were changed in place after the cookies had left, and so are lost."""
     life = session._life
-    if lost := [key for key in life.data.changed_parts() if key not in life.unsaved]:
+    changed = life.data.changed_parts()
+    if changed and (lost := [key for key in changed if key not in life.unsaved]):
         logger.warning("session values changed after the response had left are lost: %s", ", ".join(map(repr, lost)))

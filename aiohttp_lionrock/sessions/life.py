@@ -6,6 +6,7 @@ Whoever does I/O carries the plan out and decides nothing.
 
 from collections.abc import Callable, Mapping
 from enum import Enum, IntEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..errors import TokenError
@@ -54,15 +55,9 @@ class Level(IntEnum):
 class Asked:
     """What the handler asked for, beside changing the data: a level, and labels for the record."""
 
-    __slots__ = ("labels", "level")
-
-    def __init__(self) -> None:
-        self.start_over()
-
-    def start_over(self) -> None:
-        """Asks for nothing."""
-        self.level = Level.KEEP
-        self.labels: Mapping[str, str] = {}
+    # What most requests ask for; kept off the instance until one asks for more.
+    level = Level.KEEP
+    labels: Mapping[str, str] = MappingProxyType({})
 
     def raise_to(self, level: Level) -> None:
         """Asks for at least this much."""

@@ -7,6 +7,7 @@ remembers. Ids are the business of a `JtiAuthority`.
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
@@ -113,7 +114,7 @@ class SessionManager:
         ``env`` is the request's own environment, for tenants with secrets of their own. Raises
         StorageUnavailable where the storage cannot answer, ConfigError where no good secret is found.
         """
-        fresh = Presented(Arrival.FRESH, self._keys.of(env), env)
+        fresh = self._nothing_presented if env is None else Presented(Arrival.FRESH, self._keys.of(env), env)
         if self.cookie_names.isdisjoint(cookies):
             return session_of(self._loader.new(fresh))
         if self.config.jti_policy is None:
@@ -165,6 +166,11 @@ class SessionManager:
         while removed := await patient(link.storage.purge, PURGE_BATCH):
             total += removed
         return total
+
+    @cached_property
+    def _nothing_presented(self) -> Presented:
+        """What a request without a token and without an environment of its own brings, the same for all of them."""
+        return Presented(Arrival.FRESH, self._keys.own())
 
     def _make_link(self) -> StorageLink | None:
         storage = self.config.storage

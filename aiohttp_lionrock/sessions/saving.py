@@ -11,7 +11,7 @@ from ..settings.cookies import CookieChange
 from ..storage.contract import Clock
 from ..tokens.keys import KeyRings
 from .jti import JtiAuthority
-from .life import Act, Arrival, Plan, Presented, Rules, plan
+from .life import Act, Arrival, Asked, Plan, Presented, Rules, plan
 from .mint import Draft, Issued
 from .state import Life
 
@@ -72,7 +72,7 @@ class Saver:
         life.expires_at = max([token.claims["exp"] for token in issued])
         life.created_at = issued[0].claims.get("orig_iat")
         life.is_new = False
-        life.asked.start_over()
+        life.asked = Asked()
         life.data.written()
         life.presented = Presented(Arrival.LOADED, draft.presented.keys, draft.presented.env, draft.sid, subject)
 
@@ -82,5 +82,5 @@ class Saver:
         if not life.is_new:  # the data says so: nobody has called invalidate
             life.start_over()
         life.presented = Presented(Arrival.FRESH, presented.keys, presented.env)
-        life.asked.start_over()
+        life.asked = Asked()
         return [CookieChange(policy.name, None, replace(policy.cookie, max_age=0)) for policy in self._policies]

@@ -71,9 +71,17 @@ class Visit:
         """Saves every session that was loaded, and closes. What was saved before one fails stays on record."""
         try:
             for slot in self.slots:
-                if slot.session is not None:
-                    await self._save(slot, slot.session)
-                    seal(slot.session, saved=True)
+                session, installation = slot.session, slot.installation
+                if session is None:
+                    continue
+                try:
+                    slot.changes = await installation.manager.save(session)
+                except StorageUnavailable as exc:
+                    self.outage = (installation, exc)
+                    raise
+                if slot.changes:
+                    installation.outages.answered()
+                seal(session, saved=True)
         finally:
             self.close()
 
@@ -103,18 +111,18 @@ class Visit:
         if is_read:
             mark_read(response)
 
-    async def session_of(self, installation: Installation, request: web.Request) -> Session:
-        """The manager's session in this request, loaded where it is not there yet."""
+    def slot_of(self, installation: Installation, request: web.Request) -> Slot:
+        """The place of the manager's session in this request."""
         for slot in self.slots:
             if slot.installation.manager is installation.manager:
-                break
-        else:
-            slot = Slot(installation)
-            self.slots.append(slot)
-            vars(request.writer)[_VISIT] = self
-        return await self._load(slot, request) if slot.session is None else slot.session
+                return slot
+        slot = Slot(installation)
+        self.slots.append(slot)
+        vars(request.writer)[_VISIT] = self
+        return slot
 
-    async def _load(self, slot: Slot, request: web.Request) -> Session:
+    async def load(self, slot: Slot, request: web.Request) -> Session:
+        """Loads a slot's session."""
         installation = slot.installation
         cookies = read_cookies(request.headers.getall(hdrs.COOKIE, ()), installation.manager.cookie_names)
         env = None if installation.request_env is None else installation.request_env(request)
@@ -136,15 +144,6 @@ class Visit:
             mark_read(self.response)
         return session
 
-    async def _save(self, slot: Slot, session: Session) -> None:
-        try:
-            slot.changes = await slot.installation.manager.save(session)
-        except StorageUnavailable as exc:
-            self.outage = (slot.installation, exc)
-            raise
-        if slot.changes:
-            slot.installation.outages.answered()
-
     def _keep_from_caches(self, installation: Installation, response: web.StreamResponse) -> None:
         replaced = keep_from_caches(response)
         if replaced and not installation.told_of_caches:
@@ -162,7 +161,11 @@ _VISIT = "aiohttp_lionrock_visit"
 
 def find_visit(request: web.Request) -> Visit | None:
     """The visit that this request belongs to, also where it is a clone or was cloned."""
-    return own_visit(request) or vars(request.writer).get(_VISIT)
+    try:
+        visit: Visit = request[VISIT]
+    except KeyError:
+        return vars(request.writer).get(_VISIT)
+    return visit
 
 
 def own_visit(request: web.Request) -> Visit | None:
@@ -200,7 +203,8 @@ async def get_session(request: web.Request) -> Session:
             "this request has no session yet: a middleware that runs before the one of setup(app) has none, "
             "and neither has one of an application above it"
         )
-    return await visit.session_of(installation, request)
+    slot = visit.slot_of(installation, request)
+    return await visit.load(slot, request) if slot.session is None else slot.session
 
 
 async def new_session(request: web.Request) -> Session:

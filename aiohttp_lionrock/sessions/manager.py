@@ -7,6 +7,7 @@ remembers. Ids are the business of a `JtiAuthority`.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
@@ -132,7 +133,7 @@ class SessionManager:
         ``env`` is the request's own environment, for tenants with secrets of their own. Raises
         StorageUnavailable where the storage cannot answer, ConfigError where no good secret is found.
         """
-        fresh = Presented(Arrival.FRESH, self._keys.of(env), env)
+        fresh = self._nothing_presented if env is None else Presented(Arrival.FRESH, self._keys.of(env), env)
         if self.cookie_names.isdisjoint(cookies):
             return session_of(self._loader.new(fresh))
         if self.config.jti_policy is None:
@@ -198,12 +199,17 @@ class SessionManager:
     async def purge(self) -> int:
         """Removes all expired records, in small steps; returns how many. Needs a storage."""
         link = self._records()
-        await link(_nothing)  # opens the storage, or says that the manager is closed
+        await self._deadline(link.ready)
         patient = Deadline(self.config.storage_timeout * PURGE_PATIENCE)
         total = 0
         while removed := await patient(link.storage.purge, PURGE_BATCH):
             total += removed
         return total
+
+    @cached_property
+    def _nothing_presented(self) -> Presented:
+        """What a request without a token and without an environment of its own brings, the same for all of them."""
+        return Presented(Arrival.FRESH, self._keys.own())
 
     def _make_link(self) -> StorageLink | None:
         storage = self.config.storage
@@ -233,10 +239,6 @@ class SessionManager:
         if record is None and life is None:
             raise ValueError(f"no session has the sid to keep, {sid!r}: pass the session itself, as in keep=session")
         return None if record is None else record.sid
-
-
-async def _nothing() -> None:
-    pass
 
 
 def _subject(value: object) -> str:

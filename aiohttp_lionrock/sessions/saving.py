@@ -13,7 +13,7 @@ from ..storage.contract import Clock
 from ..tokens.keys import KeyRings
 from .events import Events, SessionEvent, Why
 from .jti import JtiAuthority
-from .life import Act, Arrival, Level, Plan, Presented, Rules, plan
+from .life import Act, Arrival, Asked, Level, Plan, Presented, Rules, plan
 from .mint import Draft, Issued
 from .state import Life
 from .term import Limits
@@ -106,7 +106,7 @@ class Saver:
         life.created_at = issued[0].claims.get("orig_iat")
         life.authenticated_at = draft.authenticated_at
         life.is_new = False
-        life.asked.start_over()
+        life.asked = Asked()
         life.data.written()
         life.presented = Presented(Arrival.LOADED, draft.presented.keys, draft.presented.env, draft.sid, draft.subject)
 
@@ -133,7 +133,7 @@ class Saver:
         if not life.is_new:  # the data says so: nobody has called invalidate
             life.start_over()
         life.presented = Presented(Arrival.FRESH, presented.keys, presented.env)
-        life.asked.start_over()
+        life.asked = Asked()
         return [*(_deletion(policy.name, policy.cookie) for policy in self._policies), *_former(self._policies)]
 
 

@@ -21,7 +21,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 $(PYENV
 find = $(shell for python in python$(1) $(PYENV)/$(1).*/bin/python; do \
 	[ "$$("$$python" -c '$(VERSION)' 2>/dev/null)" = $(1) ] && echo "$$python" && break; done)
 
-.PHONY: docs docs-run help demo test lint pytest format build test-wheels test-pythons test-faults test-races clean environment
+.PHONY: help demo test lint pytest format build test-wheels test-pythons test-faults test-races browser docs docs-run clean environment
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1#/p' Makefile | awk -F'#' '{ printf "make %-15s%s\n", $$1, $$2 }'
@@ -44,15 +44,23 @@ format: $(TEST_READY) ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-build: $(TEST_READY) ## sdists and wheels of the three distributions, in dist
-	rm -rf dist
-	for project in $(PROJECTS); do $(BIN)/python -m build --outdir dist $$project || exit; done
+# The time that goes into archives: that of the last commit, so that the same commit gives the same bytes.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1577836800)
+DIST := dist
 
-test-wheels: build ## install the wheels where nothing of this checkout is seen, and use them
+build: $(TEST_READY) ## sdists and wheels of the three distributions, in dist
+	rm -rf $(DIST)
+	for project in $(PROJECTS); do $(BIN)/python -m build --outdir $(DIST) $$project || exit; done
+	$(BIN)/python -m twine check --strict $(DIST)/*
+
+test-wheels: build ## install the wheels where nothing of this checkout is seen, and use them; build them twice
+	$(MAKE) --no-print-directory build DIST=dist/again
+	for file in dist/*.whl dist/*.tar.gz; do cmp $$file dist/again/$$(basename $$file) || exit; done
 	$(BIN)/python tests/project/smoke_wheels.py dist
 
-# What waits for elections of real servers takes minutes and does not depend on the Python: `make test` alone runs it.
-ONCE := --ignore=tests/test_mongodb_faults.py --ignore=tests/test_mongodb_disturbed.py
+# What waits for elections of real servers, or for a browser, takes minutes and does not depend on the Python: `make test`
+# alone runs it.
+ONCE := --ignore=tests/mongodb/test_faults.py --ignore=tests/mongodb/test_disturbed.py --ignore=tests/browser --ignore=tests/proxies
 
 test-pythons: $(SUPPORTED:%=test-python-%) ## the tests, but the failovers, on every other supported Python that is found
 
@@ -71,6 +79,22 @@ test-faults: $(TEST_READY) ## failovers of a real replica set under load, at len
 
 test-races: $(TEST_READY) ## races of real requests over two processes, at length: about a quarter of an hour
 	$(BIN)/python -W error -m tests.races
+
+# What no pip line installs. The tests that need one of these are skipped without it, and fail where CI=true is set.
+PROGRAMS := chromium nginx apache2
+
+browser: ## install Chromium, nginx and Apache for the tests, by apt-get as root; elsewhere say what is missing
+	@PATH="$$PATH:/usr/sbin:/sbin"; missing=; \
+	for program in $(PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -z "$$missing" ]; then \
+		echo "there already: $(PROGRAMS)"; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update --quiet && \
+		DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install --quiet --yes --no-install-recommends$$missing || \
+		echo "not installed:$$missing; see what apt-get says above" >&2; \
+	else \
+		echo "not installed:$$missing; that needs apt-get and root" >&2; \
+	fi
 
 # The site is built in an environment of its own, .venv-docs; a warning fails it.
 
@@ -105,7 +129,8 @@ $(DEMO_READY): $(PYPROJECTS) | environment
 	@touch $@
 
 $(TEST_READY): $(PYPROJECTS) | environment
-	$(BIN)/python -m pip install --quiet -e '.[test]' -e backends/sqlite -e backends/mongodb
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group test -e '.[cli]' -e backends/sqlite -e backends/mongodb
 	@touch $@
 
 # Times are taken in an environment of their own, .venv-bench, where the peers are installed beside the library.
@@ -123,5 +148,6 @@ bench-run: $(BENCH_READY)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 $(BENCH_READY): $(PYPROJECTS) | environment
-	$(BIN)/python -m pip install --quiet -e '.[bench]' -e backends/sqlite -e backends/mongodb
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group bench -e . -e backends/sqlite -e backends/mongodb
 	@touch $@

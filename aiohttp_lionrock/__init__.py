@@ -7,6 +7,7 @@ from .errors import (
     LionRockError,
     ReservedName,
     SessionDataError,
+    SessionLimitReached,
     SessionSealed,
     SessionTooLarge,
     StorageError,
@@ -22,6 +23,7 @@ from .errors import (
     TokenTooLarge,
     UnknownBackend,
 )
+from .sessions.events import SessionEvent
 from .sessions.manager import SessionManager
 from .sessions.session import Session
 from .settings.config import AccessTokenConfig, CookieConfig, JtiConfig, JtiEvent, RefreshTokenConfig, SessionConfig
@@ -43,6 +45,7 @@ from .web import (
     new_session,
     setup,
     setup_jinja2,
+    watch,
 )
 
 __all__ = [
@@ -65,6 +68,8 @@ __all__ = [
     "Session",
     "SessionConfig",
     "SessionDataError",
+    "SessionEvent",
+    "SessionLimitReached",
     "SessionManager",
     "SessionSealed",
     "SessionTooLarge",
@@ -93,4 +98,5 @@ __all__ = [
     "open_storage",
     "setup",
     "setup_jinja2",
+    "watch",
 ]

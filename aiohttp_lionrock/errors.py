@@ -16,6 +16,7 @@ LionRockError
 │   ├── ReservedName             the name belongs to the token, not to the application
 │   └── SessionTooLarge          the cookies would not reach, or not leave, a browser
 ├── SessionSealed                the response is on its way; a change would be lost
+├── SessionLimitReached          the user has as many sessions as ``max_sessions`` lets them have
 └── StorageError
     ├── DuplicateRecord          insert met a live record with this sid
     └── StorageUnavailable       the storage cannot answer: 503, cookies untouched
@@ -31,6 +32,7 @@ __all__ = [
     "LionRockError",
     "ReservedName",
     "SessionDataError",
+    "SessionLimitReached",
     "SessionSealed",
     "SessionTooLarge",
     "StorageError",
@@ -65,15 +67,20 @@ class UnknownBackend(ConfigError):
 
     def __init__(self, scheme: str, installed: Sequence[str], hint: str = "") -> None:
         self.scheme = scheme
-        self.installed = tuple(installed)
+        self.installed: tuple[str, ...] = tuple(installed)
         known = ", ".join(self.installed) or "none"
         super().__init__(f"no storage backend named {scheme!r} is installed (installed: {known}){hint}")
 
 
 class TokenError(LionRockError):
-    """A token was refused. ``code`` is a stable name for logs and metrics; no token bytes in it."""
+    """A token was refused. ``code`` is a stable name for logs and metrics; no token bytes in it.
+
+    ``sid`` and ``subject`` are those of its session, where the token was good in itself; else None.
+    """
 
     code = "JWT_REFUSED"
+    sid: str | None = None
+    subject: str | None = None
 
 
 class TokenTooLarge(TokenError):
@@ -142,6 +149,10 @@ class SessionTooLarge(SessionDataError):
 
 class SessionSealed(LionRockError):
     """The session's cookies have left with the response; a later change could not be kept."""
+
+
+class SessionLimitReached(LionRockError):
+    """A login was refused: the user has ``max_sessions`` sessions already, and ``when_full`` is "refuse"."""
 
 
 class StorageError(LionRockError):

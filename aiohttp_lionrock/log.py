@@ -4,4 +4,4 @@ import logging
 
 __all__ = ["logger"]
 
-logger = logging.getLogger("aiohttp_lionrock")
+logger: logging.Logger = logging.getLogger("aiohttp_lionrock")

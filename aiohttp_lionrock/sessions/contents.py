@@ -20,16 +20,16 @@ class Contents:
     __slots__ = ("authenticated_at", "claims", "creator", "data", "expires_at", "id", "sid", "subject", "term")
 
     def __init__(self, claims: Mapping[str, Any], subject: Callable[[Mapping[str, Any]], str | None]) -> None:
-        self.claims = claims
+        self.claims: Mapping[str, Any] = claims
         self.id: str | None = claims.get("id")
         self.sid: str = claims["sid"]
         self.creator: str = claims.get("creator", CREATOR)
-        self.expires_at = int(claims["exp"])
+        self.expires_at: int = int(claims["exp"])
         self.data: Mapping[str, Any] = {name: value for name, value in claims.items() if name not in RESERVED}
-        self.subject = subject(self.data)
+        self.subject: str | None = subject(self.data)
         authenticated_at = claims.get("auth_time")
-        self.authenticated_at = authenticated_at if type(authenticated_at) is int else None
-        self.term = Term.of(claims)
+        self.authenticated_at: int | None = authenticated_at if type(authenticated_at) is int else None
+        self.term: Term = Term.of(claims)
 
 
 class ContentsReader:

@@ -1,9 +1,11 @@
 """Endings: how a session is ended, and whatever took over from it with it."""
 
 import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import CorruptRecord, StorageUnavailable
 from ..storage.contract import JtiRecord, JtiStorage
+from .events import Events, SessionEvent, Why
 from .repairs import Repairs, Urgency
 from .verdicts import State, state_of
 
@@ -13,18 +15,20 @@ LONGEST_CHAIN = 1000  # renewals within the ten minutes that a superseded record
 
 
 class Endings:
-    """Ends the sessions of a storage."""
+    """Ends the sessions of a storage, and tells so."""
 
-    def __init__(self, storage: JtiStorage, repairs: Repairs) -> None:
+    def __init__(self, storage: JtiStorage, repairs: Repairs, events: Events) -> None:
         self._storage = storage
         self._repairs = repairs
+        self._events = events
 
-    async def end(self, sid: str, known: JtiRecord | None = None) -> bool:
+    async def end(self, sid: str, why: Why, known: JtiRecord | None = None) -> bool:
         """Ends a session, and through any number of renewals the one that it goes on as.
 
         ``known`` is its record, where that was read before. True for the one caller that ended something alive.
         """
         passed = None
+        former: list[str] = []
         try:
             record = known or await self._read(sid)
             for _ in range(LONGEST_CHAIN):
@@ -32,15 +36,20 @@ class Endings:
                     return False
                 passed = record if state_of(record) is State.SUPERSEDED else passed
                 removed = await self._storage.delete(record.sid)
-                if removed is None or state_of(removed) is not State.SUPERSEDED:
-                    return removed is not None
+                if removed is None:
+                    return False
+                if state_of(removed) is not State.SUPERSEDED:
+                    self._tell(removed, why, former)
+                    return True
                 passed = removed
+                former.append(removed.sid)
                 record = await self._successor_of(removed)
         except CorruptRecord:
+            self._events.tell(SessionEvent("ended", sid, former=tuple(former), why=why))
             return True  # it is removed all the same, and no token was honoured for it any more
         except (StorageUnavailable, asyncio.CancelledError):
             if passed is not None:
-                self._end_later(passed)
+                self._end_later(passed, why)
             raise
         return False
 
@@ -50,8 +59,16 @@ class Endings:
             listed = await self._storage.list_subject(subject)
         except CorruptRecord:
             listed = []  # one that cannot be read keeps no other alive
-        superseded = sum(record.sid != keep and state_of(record) is State.SUPERSEDED for record in listed)
-        return max(0, await self._storage.delete_subject(subject, keep) - superseded)
+        ended = [record for record in listed if record.sid != keep]
+        removed = await self._storage.delete_subject(subject, keep)
+        former = _former(ended)
+        alive = [record for record in ended if state_of(record) is not State.SUPERSEDED]
+        for record in alive:
+            self._tell(record, Why.REVOKED_SUBJECT, former.get(record.sid, ()))
+        return max(0, removed - (len(ended) - len(alive)))
+
+    def _tell(self, record: JtiRecord, why: Why, former: Iterable[str]) -> None:
+        self._events.tell(SessionEvent("ended", record.sid, record.subject, tuple(former), why))
 
     async def _read(self, sid: str) -> JtiRecord | None:
         try:
@@ -66,12 +83,23 @@ class Endings:
         successor = await self._storage.get(superseded.successor)
         return successor if successor is not None and successor.subject == superseded.subject else None
 
-    def _end_later(self, superseded: JtiRecord) -> None:
+    def _end_later(self, superseded: JtiRecord, why: Why) -> None:
         """Ends what took over from a record that may be deleted by now: nobody else will find the way."""
 
         async def end() -> bool:
             if (successor := await self._successor_of(superseded)) is not None:
-                await self.end(successor.sid)
+                await self.end(successor.sid, why)
             return True
 
         self._repairs.add(Urgency.HELD, f"end {superseded.sid}", end)
+
+
+def _former(records: Sequence[JtiRecord]) -> Mapping[str, list[str]]:
+    """Of each sid the sids that go on as it."""
+    successors = {record.sid: record.successor for record in records if record.successor is not None}
+    former: dict[str, list[str]] = {}
+    for sid, successor in successors.items():
+        for _ in range(len(successors)):
+            successor = successors.get(successor, successor)
+        former.setdefault(successor, []).append(sid)
+    return former

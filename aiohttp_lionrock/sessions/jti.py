@@ -18,6 +18,7 @@ from ..storage.contract import JtiRecord
 from ..tokens.codec import MAX_ID
 from .contents import Contents
 from .data import copied
+from .events import Why
 from .life import Plan, Presented
 from .link import Deadline
 from .mint import Draft, Grant, Issued, TokenMint
@@ -68,7 +69,7 @@ class JtiAuthority(ABC):
     async def issue(self, draft: Draft, plan: Plan) -> list[Issued]:
         """Signed tokens, recorded. Raises TokenRevoked where the session was ended meanwhile."""
 
-    async def end(self, sid: str, known: JtiRecord | None = None) -> bool:
+    async def end(self, sid: str, why: Why, known: JtiRecord | None = None) -> bool:
         """Ends a session, and what it goes on as; True for the one caller that ended something alive.
 
         ``known`` is its record, where that was read before.

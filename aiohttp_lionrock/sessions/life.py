@@ -6,6 +6,7 @@ Whoever does I/O carries the plan out and decides nothing.
 
 from collections.abc import Callable, Mapping
 from enum import Enum, IntEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..errors import TokenError
@@ -58,16 +59,11 @@ class Asked:
     ``authenticated``: the user has just proved who they are; ``sets_term``: this login lasts as long as it says.
     """
 
-    __slots__ = ("authenticated", "labels", "level", "sets_term")
-
-    def __init__(self) -> None:
-        self.start_over()
-
-    def start_over(self) -> None:
-        """Asks for nothing."""
-        self.level = Level.KEEP
-        self.labels: Mapping[str, str] = {}
-        self.authenticated = self.sets_term = False
+    # What most requests ask for; kept off the instance until one asks for more.
+    level: Level = Level.KEEP
+    labels: Mapping[str, str] = MappingProxyType({})
+    authenticated: bool = False
+    sets_term: bool = False
 
     def raise_to(self, level: Level) -> None:
         """Asks for at least this much."""
@@ -114,6 +110,10 @@ class Plan(NamedTuple):
     leaves: bool = False
 
 
+# Looking a member up in its class costs about as much as the rest of a decision.
+_FRESH, _LOADED, _REFRESHED, _SUPERSEDED = Arrival
+_, _ASKS_WRITE, _ASKS_RENEW, _ASKS_END = Level
+
 _NOTHING = Plan(Act.NOTHING)
 _WRITE = Plan(Act.WRITE)
 _WRITE_ACCESS = Plan(Act.WRITE, refreshes=False)
@@ -127,18 +127,18 @@ _END = Plan(Act.END)
 
 def plan(presented: Presented, asked: Asked, data: SessionData, rules: Rules) -> Plan:
     """Decides. Reads nothing but its arguments and changes nothing."""
-    changed = asked.level is Level.WRITE or data.is_changed()
-    if asked.level is Level.END:
+    changed = asked.level is _ASKS_WRITE or data.is_changed()
+    if asked.level is _ASKS_END:
         return _after_the_end(presented) if changed else _END
-    if presented.arrival is Arrival.SUPERSEDED:
+    if presented.arrival is _SUPERSEDED:
         return _NOTHING if rules.subject_of(data.view()) is None else _START
-    if presented.arrival is Arrival.FRESH:
+    if presented.arrival is _FRESH:
         return _START if changed or rules.resave or rules.save_uninitialized else _NOTHING
     if changed and (subject := rules.subject_of(data.view())) != presented.subject:
         return _to_another(presented, subject, data)
-    if asked.level is Level.RENEW:
+    if asked.level is _ASKS_RENEW:
         return _RENEW if rules.subject_of(data.assigned_view()) is None else _LOGIN_AGAIN
-    is_refreshed = presented.arrival is Arrival.REFRESHED
+    is_refreshed = presented.arrival is _REFRESHED
     if changed or rules.resave or is_refreshed or presented.is_due or (rules.has_records and asked.labels):
         needs_both = changed or rules.rotate or not is_refreshed or rules.counts_idleness
         return _WRITE if needs_both else _WRITE_ACCESS

@@ -132,6 +132,8 @@ class Loader:
 
     def _refused(self, refused: list[_Refused], fresh: Presented) -> Life:
         fault, contents, record = min(refused, key=lambda one: _severity(one.fault))
+        if contents is not None:
+            fault.sid, fault.subject = contents.sid, contents.subject
         if not isinstance(fault, TokenSuperseded) or contents is None:
             raise fault
         presented = fresh._replace(

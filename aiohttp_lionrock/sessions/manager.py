@@ -5,8 +5,9 @@ remembers. Ids are the business of a `JtiAuthority`.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
@@ -18,19 +19,20 @@ from ..storage.registry import open_storage
 from ..tokens.cache import TokenCache
 from ..tokens.codec import TokenCodec
 from ..tokens.keys import KeyRings
+from .authorities import authority_for
 from .contents import ContentsReader, subject_text
-from .jti import CallbackJti, JtiAuthority, Stateless
+from .events import Events, SessionEvent, Why
 from .life import Arrival, Presented, Rules
 from .link import Deadline, StorageLink
 from .loading import Cookies, Loader
 from .mint import TokenMint
-from .records import RecordJti
 from .replays import Replays, ReuseListener
 from .saving import Saver
 from .session import Session, life_of, session_of
 from .state import life_in_hand
 from .term import Limits
 from .verdicts import State, state_of
+from .watching import Watcher, Watching
 
 __all__ = ["SessionManager"]
 
@@ -44,7 +46,7 @@ class SessionManager:
     ``storage`` takes precedence over ``config.storage``; ``clock`` gives epoch seconds (the system's by default), and
     ``environ`` the environment that secrets are looked for in (the process's by default). ``on_reuse`` is a list of
     coroutine functions; each is given a JtiEvent when a refresh token that was rotated away comes back and its
-    session is revoked.
+    session is revoked. ``events`` has lists of listeners for whatever becomes of a session.
     """
 
     def __init__(
@@ -55,11 +57,13 @@ class SessionManager:
         clock: Clock | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        self.config = config if storage is None else replace(config, storage=storage)
+        self.config: SessionConfig = config if storage is None else replace(config, storage=storage)
+        self.events: Events = Events()
         self.on_reuse: list[ReuseListener] = []
         self._clock: Clock = system_time if clock is None else clock
         self._keys = KeyRings(self.config, os.environ if environ is None else environ)
-        self.cookie_names = frozenset(policy.name for policy in (self.config.access, self.config.refresh) if policy)
+        policies = (self.config.access, self.config.refresh)
+        self.cookie_names: frozenset[str] = frozenset(policy.name for policy in policies if policy)
         self._link = self._make_link()
         self._deadline = Deadline(self.config.storage_timeout)
         reader = ContentsReader(self.config.subject_key)
@@ -73,17 +77,24 @@ class SessionManager:
             counts_idleness=limits.idle is not None,
         )
         tokens = TokenCache(TokenCodec(self.config), reader)
-        self._authority = self._make_authority(TokenMint(self.config, tokens, limits))
-        replays = Replays(self.config, self._authority, self.on_reuse)
+        mint = TokenMint(self.config, tokens, limits)
+        self._authority = authority_for(self.config, mint, self._link, self._deadline, self.events)
+        replays = Replays(self.config, self._authority, self.events, self.on_reuse)
         self._loader = Loader(
             self.config, tokens, self._authority, self._clock, reader.subject_of, limits, replays.stop
         )
-        self._saver = Saver(self.config, rules, limits, self._authority, self._keys, self._clock)
+        self._saver = Saver(self.config, rules, limits, self._authority, self._keys, self._clock, self.events)
+        self._watching = Watching(self._link, self._clock, self.events)
 
     @property
     def storage(self) -> JtiStorage | None:
         """The storage behind jti records, or None."""
         return self._link.storage if self._link else None
+
+    @property
+    def stats(self) -> Mapping[str, int]:
+        """How often each event was told since this manager was made: "ended", "ended.logout", "refused", ..."""
+        return self.events.stats
 
     async def open(self) -> None:
         """Opens the storage. Raises StorageUnavailable; a later call of `load` or `save` tries again."""
@@ -93,7 +104,9 @@ class SessionManager:
 
     async def aclose(self) -> None:
         """Settles what was left to be done after answers, and closes the storage."""
+        await self._watching.aclose()
         await self._authority.aclose()
+        await self.events.aclose()
         if self._link:
             await self._link.aclose()
 
@@ -120,12 +133,16 @@ class SessionManager:
         ``env`` is the request's own environment, for tenants with secrets of their own. Raises
         StorageUnavailable where the storage cannot answer, ConfigError where no good secret is found.
         """
-        fresh = Presented(Arrival.FRESH, self._keys.of(env), env)
+        fresh = self._nothing_presented if env is None else Presented(Arrival.FRESH, self._keys.of(env), env)
         if self.cookie_names.isdisjoint(cookies):
             return session_of(self._loader.new(fresh))
         if self.config.jti_policy is None:
-            return session_of(await self._loader.load(cookies, fresh))
-        return session_of(await self._deadline(self._loader.load, cookies, fresh))
+            life = await self._loader.load(cookies, fresh)
+        else:
+            life = await self._deadline(self._loader.load, cookies, fresh)
+        if (fault := life.rejected) is not None:
+            self.events.tell(SessionEvent("refused", fault.sid, fault.subject, code=fault.code))
+        return session_of(life)
 
     async def save(self, session: Session) -> list[CookieChange]:
         """The cookies that the response is to carry. Nothing is stored where the data cannot be kept.
@@ -145,7 +162,7 @@ class SessionManager:
             record = await link(link.storage.get, sid)
             if record is None or record.subject != _subject(subject):
                 return False
-        return await self._authority.end(sid)
+        return await self._authority.end(sid, Why.REVOKED)
 
     async def revoke_subject(self, subject: object, keep: Session | str | None = None) -> int:
         """Ends every session of a subject (``session["sub"]``) but the one to keep; returns how many.
@@ -168,15 +185,31 @@ class SessionManager:
         records = await link(link.storage.list_subject, _subject(subject))
         return [record for record in records if state_of(record) is not State.SUPERSEDED]
 
+    def watch(self, session: Session, on_end: Callable[[str], None], every: float = 5.0) -> Watcher | None:
+        """Calls ``on_end`` once, with the reason, when a saved session has ended or is another user's; until `stop`.
+
+        At once where this manager ended it; within ``every`` seconds where another process did, or it expired. Without
+        a storage only its expiry is watched. None for a new session: there is nothing to watch.
+        """
+        life = life_of(session)
+        if life.is_new or life.expires_at is None:
+            return None
+        return self._watching.add(life.sid, life.subject, life.expires_at, every, on_end)
+
     async def purge(self) -> int:
         """Removes all expired records, in small steps; returns how many. Needs a storage."""
         link = self._records()
-        await link(_nothing)  # opens the storage, or says that the manager is closed
+        await self._deadline(link.ready)
         patient = Deadline(self.config.storage_timeout * PURGE_PATIENCE)
         total = 0
         while removed := await patient(link.storage.purge, PURGE_BATCH):
             total += removed
         return total
+
+    @cached_property
+    def _nothing_presented(self) -> Presented:
+        """What a request without a token and without an environment of its own brings, the same for all of them."""
+        return Presented(Arrival.FRESH, self._keys.own())
 
     def _make_link(self) -> StorageLink | None:
         storage = self.config.storage
@@ -186,16 +219,6 @@ class SessionManager:
             storage = open_storage(storage)
             storage.clock = self._clock
         return StorageLink(storage, self.config.storage_timeout)
-
-    def _make_authority(self, mint: TokenMint) -> JtiAuthority:
-        jti = self.config.jti_policy
-        if jti is None:
-            return Stateless(mint)
-        if self._link is None and not (jti.generate or jti.persist or jti.verify):
-            raise ConfigError("jti is on with nothing behind it: give a storage, or callbacks (persist and verify)")
-        if self._link is None:
-            return CallbackJti(self.config, jti, mint, self._deadline)
-        return RecordJti(self.config, jti, mint, self._link)
 
     def _records(self) -> StorageLink:
         if self._link is None:
@@ -216,10 +239,6 @@ class SessionManager:
         if record is None and life is None:
             raise ValueError(f"no session has the sid to keep, {sid!r}: pass the session itself, as in keep=session")
         return None if record is None else record.sid
-
-
-async def _nothing() -> None:
-    pass
 
 
 def _subject(value: object) -> str:

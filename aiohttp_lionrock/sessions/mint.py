@@ -60,15 +60,15 @@ class Draft:
     )
 
     def __init__(self, life: Life, presented: Presented, policies: tuple[TokenPolicy, ...], now: int) -> None:
-        self.life = life
-        self.presented = presented
-        self.policies = policies
-        self.now = now
-        self.id = life.id or str(uuid4())
-        self.sid = life.sid
-        self.created_at = life.created_at
-        self.subject = life.subject
-        self.authenticated_at = life.authenticated_at
+        self.life: Life = life
+        self.presented: Presented = presented
+        self.policies: tuple[TokenPolicy, ...] = policies
+        self.now: int = now
+        self.id: str = life.id or str(uuid4())
+        self.sid: str = life.sid
+        self.created_at: int | None = life.created_at
+        self.subject: str | None = life.subject
+        self.authenticated_at: int | None = life.authenticated_at
         self.handed_over: JtiRecord | None = None
 
 

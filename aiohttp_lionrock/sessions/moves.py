@@ -12,11 +12,14 @@ from ..errors import DuplicateRecord, SessionDataError, StorageError, StorageUna
 from ..jsontext import is_storable_text
 from ..settings.config import SessionConfig, TokenPolicy
 from ..storage.contract import MAX_TEXT, JtiRecord, JtiStorage
+from .caps import Caps
 from .endings import Endings
+from .events import Why
 from .labels import merged_labels
 from .life import Arrival, Plan
 from .mint import Draft, Grant, Issued, TokenMint
 from .repairs import Repairs, Urgency
+from .sightings import Sightings
 from .turns import Turns
 from .undoing import UNDO_LOOKS, Undoing
 from .verdicts import Leeway, State, state_of
@@ -42,7 +45,11 @@ class Moves:
         undoing: Undoing,
         endings: Endings,
         turns: Turns,
+        caps: Caps,
+        sightings: Sightings,
     ) -> None:
+        self._caps = caps
+        self._sightings = sightings
         self._config = config
         self._leeway = leeway
         self._storage = storage
@@ -70,14 +77,20 @@ class Moves:
             subject=subject,
             metadata=merged_labels(metadata or {}, draft.life.asked.labels),
         )
+        await self._caps.check(subject, presented.sid)
         try:
             await self._storage.insert(record)
         except (StorageError, asyncio.CancelledError) as exc:
             if _may_be_done(exc):
                 self._undoing.start(draft.sid, looks=UNDO_LOOKS)
             raise
-        if presented.arrival is Arrival.SUPERSEDED and presented.subject == subject:
-            await self._end_disputed(draft)
+        try:
+            await self._caps.keep_to(record, presented.sid)
+            if presented.arrival is Arrival.SUPERSEDED and presented.subject == subject:
+                await self._end_disputed(draft)
+        except BaseException:
+            self._undoing.start(draft.sid)
+            raise
         return issued
 
     async def move(self, draft: Draft, plan: Plan) -> list[Issued]:
@@ -129,6 +142,7 @@ class Moves:
             refresh_jti=grant.refresh_jti,
             expires_at=max(record.expires_at, _latest_exp(issued)),
             metadata=merged_labels(record.metadata, draft.life.asked.labels),
+            seen_at=self._sightings.seen_at(record, draft.now),
         )
         return successor, issued
 
@@ -148,7 +162,7 @@ class Moves:
             if plan.inherits and not (plan.insists and is_superseded):
                 raise
             if plan.leaves and is_superseded:
-                await self._endings.end(sid)
+                await self._endings.end(sid, Why.LOGOUT)
 
     def _superseded(self, record: JtiRecord, draft: Draft) -> JtiRecord:
         stays = max(SUPERSEDED_FOR, int(self._leeway.reuse + self._leeway.skew) + 1)
@@ -165,13 +179,8 @@ class Moves:
     async def _end_disputed(self, draft: Draft) -> None:
         """A new login of the same subject beside a refresh token that may have been stolen: its session ends."""
         disputed = draft.presented.record
-        if disputed is None or state_of(disputed) is State.SUPERSEDED:
-            return
-        try:
-            await self._endings.end(disputed.sid)
-        except (StorageError, asyncio.CancelledError):
-            self._undoing.start(draft.sid)
-            raise
+        if disputed is not None and state_of(disputed) is not State.SUPERSEDED:
+            await self._endings.end(disputed.sid, Why.REVOKED)
 
     def _start_leeway(self, stored: JtiRecord, rotated: int) -> None:
         """Lets the leeway of the token before run, once its successor is stored and on its way.

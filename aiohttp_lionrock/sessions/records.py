@@ -10,13 +10,16 @@ from typing import Any, TypeVar
 from ..errors import TokenSuperseded
 from ..settings.config import JtiConfig, SessionConfig
 from ..storage.contract import JtiRecord
+from .caps import Caps
 from .endings import Endings
+from .events import Events, Why
 from .jti import Candidate, JtiAuthority, Verdict, jti_maker
 from .life import Act, Plan
 from .link import StorageLink
 from .mint import Draft, Issued, TokenMint
 from .moves import Moves
 from .repairs import Repairs
+from .sightings import Sightings
 from .turns import Turns
 from .undoing import Undoing
 from .verdicts import Leeway, check_access, check_refresh, presented_jti
@@ -31,13 +34,17 @@ T = TypeVar("T")
 class RecordJti(JtiAuthority):
     """Honours the ids of a session's record, and keeps the record in step with the tokens issued."""
 
-    def __init__(self, config: SessionConfig, jti: JtiConfig, mint: TokenMint, link: StorageLink) -> None:
+    def __init__(
+        self, config: SessionConfig, jti: JtiConfig, mint: TokenMint, link: StorageLink, events: Events
+    ) -> None:
         self._jti = jti
         self._link = link
         self._leeway = Leeway(jti.reuse_leeway, jti.max_clock_skew)
         self._repairs = Repairs(link)
-        self._endings = Endings(link.storage, self._repairs)
+        self._endings = Endings(link.storage, self._repairs, events)
         self._undoing = Undoing(link.storage, self._repairs)
+        turns = Turns(link.storage, link)
+        self._sightings = Sightings(config.seen_interval, turns, self._repairs)
         self._moves = Moves(
             config,
             self._leeway,
@@ -47,7 +54,9 @@ class RecordJti(JtiAuthority):
             self._repairs,
             self._undoing,
             self._endings,
-            Turns(link.storage, link),
+            turns,
+            Caps(config, link.storage, self._endings),
+            self._sightings,
         )
         self._trusted: dict[tuple[str, str], float] = {}
         self._trust_epoch = 0
@@ -68,6 +77,7 @@ class RecordJti(JtiAuthority):
             return Verdict(record, None, fault)
         if policy.use == "refresh":
             return Verdict(record, jti)
+        self._sightings.note(record, now)
         if jti is not None and epoch == self._trust_epoch:
             self._trust(contents.sid, jti, now)
         return Verdict(record)
@@ -87,8 +97,8 @@ class RecordJti(JtiAuthority):
             work.add_done_callback(lambda done: self._forget(draft, done))
             raise
 
-    async def end(self, sid: str, known: JtiRecord | None = None) -> bool:
-        return await self._revoking(self._link(self._endings.end, sid, known))
+    async def end(self, sid: str, why: Why, known: JtiRecord | None = None) -> bool:
+        return await self._revoking(self._link(self._endings.end, sid, why, known))
 
     async def end_subject(self, subject: str, keep: str | None) -> int:
         return await self._revoking(self._link(self._endings.end_subject, subject, keep))

@@ -1,10 +1,11 @@
-"""Replays: a refresh token came back after it was replaced. Whoever holds it, the session ends."""
+"""Replays: what is done about a refresh token that was used before, and that only a thief explains."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from ..log import logger
 from ..settings.config import JtiEvent, SessionConfig
 from .data import copied
+from .events import Events, SessionEvent, Why
 from .jti import Candidate, JtiAuthority
 
 __all__ = ["Replays", "ReuseListener"]
@@ -13,19 +14,23 @@ ReuseListener = Callable[[JtiEvent], Awaitable[None]]
 
 
 class Replays:
-    """Stops them, and tells the listeners of each once."""
+    """Ends the session of a replayed token, and tells the listeners once."""
 
-    def __init__(self, config: SessionConfig, authority: JtiAuthority, listeners: Sequence[ReuseListener]) -> None:
+    def __init__(
+        self, config: SessionConfig, authority: JtiAuthority, events: Events, listeners: list[ReuseListener]
+    ) -> None:
         self._config = config
         self._authority = authority
+        self._events = events
         self._listeners = listeners
 
     async def stop(self, candidate: Candidate) -> None:
-        """Ends the session of a token that was used before."""
+        """Revokes; who asks is refused in any case. Raises StorageUnavailable."""
         contents, policy, presented, _ = candidate
         logger.warning("a refresh token of session %r was used again: the session is revoked", contents.sid)
-        if not await self._authority.end(contents.sid):
+        if not await self._authority.end(contents.sid, Why.REUSE):
             return
+        self._events.tell(SessionEvent("reused", contents.sid, contents.subject))
         payload = copied(contents.claims)
         event = JtiEvent(
             payload["jti"],

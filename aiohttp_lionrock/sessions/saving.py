@@ -1,17 +1,19 @@
 """Saver: has done what was decided for a session, and says what the response has to carry."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from uuid import uuid4
 
 from ..errors import StorageError, TokenRevoked
 from ..log import logger
 from ..settings.config import SessionConfig, TokenPolicy
-from ..settings.cookies import CookieChange
+from ..settings.cookies import CookieChange, CookieOptions
 from ..storage.contract import Clock
 from ..tokens.keys import KeyRings
+from .events import Events, SessionEvent, Why
 from .jti import JtiAuthority
-from .life import Act, Arrival, Plan, Presented, Rules, plan
+from .life import Act, Arrival, Asked, Level, Plan, Presented, Rules, plan
 from .mint import Draft, Issued
 from .state import Life
 from .term import Limits
@@ -30,12 +32,14 @@ class Saver:
         authority: JtiAuthority,
         keys: KeyRings,
         clock: Clock,
+        events: Events,
     ) -> None:
         self._limits = limits
         self._rules = rules
         self._authority = authority
         self._keys = keys
         self._clock = clock
+        self._events = events
         self._policies = tuple(policy for policy in (config.access, config.refresh) if policy)
 
     async def save(self, life: Life) -> list[CookieChange]:
@@ -62,8 +66,11 @@ class Saver:
             if draft.sid == life.sid and planned.act is not Act.WRITE:
                 life.take_new_sid()  # whoever saves again must not meet what is being undone
             raise
+        has_ended = life.asked.level is Level.END
         self._remember(life, draft, issued)
-        return [*self._cookies(draft, issued), *self._left_over(draft, planned)]
+        self._tell(life, presented, planned, was_handed_over=draft.handed_over is not None)
+        former = _former(self._policies) if has_ended else []
+        return [*self._cookies(draft, issued), *self._left_over(draft, planned), *former]
 
     def _draft(self, life: Life, presented: Presented, planned: Plan) -> Draft:
         draft = Draft(life, presented, self._policies, int(self._clock()))
@@ -89,7 +96,7 @@ class Saver:
     def _left_over(self, draft: Draft, planned: Plan) -> list[CookieChange]:
         """Deletes the refresh cookie of a user whose session was left for one that has none."""
         left = [] if not planned.leaves else [policy for policy in self._policies if policy not in draft.policies]
-        return [_deletion(policy) for policy in left]
+        return [_deletion(policy.name, policy.cookie) for policy in left]
 
     def _remember(self, life: Life, draft: Draft, issued: list[Issued]) -> None:
         """The session as the next request would find it: it may be changed and saved again."""
@@ -99,19 +106,41 @@ class Saver:
         life.created_at = issued[0].claims.get("orig_iat")
         life.authenticated_at = draft.authenticated_at
         life.is_new = False
-        life.asked.start_over()
+        life.asked = Asked()
         life.data.written()
         life.presented = Presented(Arrival.LOADED, draft.presented.keys, draft.presented.env, draft.sid, draft.subject)
 
+    def _tell(self, life: Life, presented: Presented, planned: Plan, *, was_handed_over: bool) -> None:
+        """Tells what the session has become; of a record that ended, who removed it has told."""
+        if planned.act is Act.WRITE:
+            if presented.arrival is Arrival.REFRESHED:
+                self._events.tell(SessionEvent("refreshed", life.sid, life.subject))
+        elif planned.act is Act.MOVE and not planned.leaves:
+            self._events.tell(SessionEvent("renewed", life.sid, life.subject, (presented.sid or "",)))
+        else:
+            if planned.leaves and (was_handed_over or not self._rules.has_records):
+                self._tell_logout(presented)
+            self._events.tell(SessionEvent("started", life.sid, life.subject))
+
+    def _tell_logout(self, presented: Presented) -> None:
+        self._events.tell(SessionEvent("ended", presented.sid, presented.subject, why=Why.LOGOUT))
+
     async def _end(self, life: Life, presented: Presented) -> list[CookieChange]:
         if presented.sid is not None:
-            await self._authority.end(presented.sid, presented.record)
+            await self._authority.end(presented.sid, Why.LOGOUT, presented.record)
+            if not self._rules.has_records:
+                self._tell_logout(presented)
         if not life.is_new:  # the data says so: nobody has called invalidate
             life.start_over()
         life.presented = Presented(Arrival.FRESH, presented.keys, presented.env)
-        life.asked.start_over()
-        return [_deletion(policy) for policy in self._policies]
+        life.asked = Asked()
+        return [*(_deletion(policy.name, policy.cookie) for policy in self._policies), *_former(self._policies)]
 
 
-def _deletion(policy: TokenPolicy) -> CookieChange:
-    return CookieChange(policy.name, None, replace(policy.cookie, max_age=0))
+def _deletion(name: str, cookie: CookieOptions) -> CookieChange:
+    return CookieChange(name, None, replace(cookie, max_age=0))
+
+
+def _former(policies: Iterable[TokenPolicy]) -> list[CookieChange]:
+    """Deletes cookies from before a change of domain or path: without a storage nothing else ends what they say."""
+    return [_deletion(policy.name, former) for policy in policies for former in policy.former]

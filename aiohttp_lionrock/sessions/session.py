@@ -244,5 +244,6 @@ def seal(session: Session, *, saved: bool = False) -> None:
 def warn_if_changed(session: Session) -> None:
     """Logs the keys of values that were changed in place after the cookies had left, and so are lost."""
     life = session._life
-    if lost := [key for key in life.data.changed_parts() if key not in life.unsaved]:
+    changed = life.data.changed_parts()
+    if changed and (lost := [key for key in changed if key not in life.unsaved]):
         logger.warning("session values changed after the response had left are lost: %s", ", ".join(map(repr, lost)))

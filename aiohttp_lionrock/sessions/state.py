@@ -65,26 +65,26 @@ class Life:
         created_at: int | None = None,
         clock: Clock = system_time,
     ) -> None:
-        self.presented = presented
-        self.clock = clock
-        self.subject_of = subject_of
-        self.asked = Asked()
+        self.presented: Presented | None = presented
+        self.clock: Clock = clock
+        self.subject_of: Callable[[Mapping[str, Any]], str | None] = subject_of
+        self.asked: Asked = Asked()
         self.created_at = created_at
-        self.is_sealed = False
+        self.is_sealed: bool = False
         self.unsaved: Sequence[str] = ()
         if contents is None:
             self.rejected: TokenError | None = None if presented is None else presented.fault
             self.start_over()
             return
         self.rejected = None
-        self.is_new = False
+        self.is_new: bool = False
         self.id = contents.id
-        self.sid = contents.sid
-        self.creator = contents.creator
+        self.sid: str = contents.sid
+        self.creator: str = contents.creator
         self.expires_at: int | None = contents.expires_at
         self.authenticated_at: int | None = contents.authenticated_at
-        self.term = contents.term
-        self.data = SessionData(contents.data)
+        self.term: Term = contents.term
+        self.data: SessionData = SessionData(contents.data)
 
     @property
     def subject(self) -> str | None:

@@ -111,6 +111,9 @@ class SessionConfig:
     idle_timeout: float | None = None
     touch_interval: float | None = None
     anonymous_lifetime: float | None = None
+    max_sessions: int | None = None
+    when_full: Literal["oldest", "refuse"] = "oldest"
+    seen_interval: float | None = 3600
     purge_interval: float | None = 3600
 
     access: TokenPolicy = field(init=False, repr=False, compare=False)

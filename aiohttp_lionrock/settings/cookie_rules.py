@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ..faults import Faults, shown
@@ -13,7 +13,7 @@ __all__ = ["Given", "resolve_cookie"]
 
 Given = tuple[str, Any]  # the name of a setting, and its value
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "secure": True,
     "http_only": True,
     "same_site": "Lax",
@@ -21,8 +21,10 @@ DEFAULTS = {
     "domain": None,
     "partitioned": False,
     "max_age": None,
+    "previous_domains": (),
+    "previous_paths": (),
 }
-PREFIXES = {
+PREFIXES: dict[str, tuple[str, ...]] = {
     "__Host-Http-": ("secure", "http_only", "path", "domain"),
     "__Host-": ("secure", "path", "domain"),
     "__Http-": ("secure", "http_only"),
@@ -44,8 +46,11 @@ _SAME_SITE = {"strict": "Strict", "lax": "Lax", "none": "None"}
 
 def resolve_cookie(
     name: Given, max_age: Given, layers: Iterable[tuple[str, CookieConfig | None]], faults: Faults
-) -> CookieOptions:
-    """The attributes of one cookie: safe defaults under the layers, each given with the name of its setting."""
+) -> tuple[CookieOptions, tuple[CookieOptions, ...]]:
+    """The attributes of one cookie: safe defaults under the layers, each given with the name of its setting.
+
+    And those that older cookies of its name may have.
+    """
     given: dict[str, Given] = {key: (f"cookie.{key}", value) for key, value in DEFAULTS.items()}
     for where, layer in layers:
         if layer is not None:
@@ -61,7 +66,14 @@ def resolve_cookie(
     _check_attributes(given, faults)
     for fault in _contradictions(name, given):
         faults.add(fault)
-    return CookieOptions(**options)
+    domains, paths = options.pop("previous_domains"), options.pop("previous_paths")
+    present = CookieOptions(**options)
+    if faults.found:
+        return present, ()
+    known = dict.fromkeys(
+        (domain, path) for path in (present.path, *paths) for domain in (present.domain, *domains, None)
+    )
+    return present, tuple(replace(present, domain=domain, path=path) for domain, path in list(known)[1:])
 
 
 def _check_attributes(given: dict[str, Given], faults: Faults) -> None:
@@ -76,6 +88,10 @@ def _check_attributes(given: dict[str, Given], faults: Faults) -> None:
         faults.add(f"{path_at} must start with / and hold no ; and no control characters")
     if domain is not None and not (isinstance(domain, str) and len(domain) <= 253 and _DOMAIN.fullmatch(domain)):
         faults.add(f"{domain_at} must be a host name")
+    for key, pattern, what in (("previous_domains", _DOMAIN, "host names"), ("previous_paths", _PATH, "paths")):
+        where, former = given[key]
+        if not isinstance(former, list | tuple) or not all(isinstance(x, str) and pattern.fullmatch(x) for x in former):
+            faults.add(f"{where} must be a list of {what}, not {shown(former)}")
 
 
 def _contradictions(named: Given, given: dict[str, Given]) -> Iterator[str]:

@@ -41,4 +41,7 @@ class SessionSettings(TypedDict, total=False):
     idle_timeout: float | None
     touch_interval: float | None
     anonymous_lifetime: float | None
+    max_sessions: int | None
+    when_full: Literal["oldest", "refuse"]
+    seen_interval: float | None
     purge_interval: float | None

@@ -14,12 +14,16 @@ __all__ = ["TokenPolicy", "access_policy", "covered_uses", "refresh_policy"]
 
 @dataclass(frozen=True, slots=True)
 class TokenPolicy:
-    """One token's settings after all defaults: ``lifetime`` in whole seconds; ``covered``: its jti counts."""
+    """One token's settings after all defaults: ``lifetime`` in whole seconds; ``covered``: its jti counts.
+
+    ``former`` are the attributes under which older cookies of the token may be about.
+    """
 
     use: Literal["access", "refresh"]
     name: str
     lifetime: int
     cookie: CookieOptions
+    former: tuple[CookieOptions, ...]
     covered: bool
 
 
@@ -36,8 +40,8 @@ def access_policy(
         max_age = ("cookie_max_age", config.cookie_max_age)
     else:
         max_age = ("access_token.cookie_max_age", access.cookie_max_age)
-    options = _cookie("access_token", name, max_age, cookie, access.cookie_options, faults)
-    return TokenPolicy("access", name[1], lifetime, options, covered)
+    cookie_options, former = _cookie("access_token", name, max_age, cookie, access.cookie_options, faults)
+    return TokenPolicy("access", name[1], lifetime, cookie_options, former, covered)
 
 
 def refresh_policy(
@@ -49,8 +53,8 @@ def refresh_policy(
     lifetime = faults.seconds("refresh_token.expires", refresh.expires)
     max_age = lifetime if refresh.cookie_max_age is None else refresh.cookie_max_age
     given_age = ("refresh_token.cookie_max_age", max_age)
-    options = _cookie("refresh_token", name, given_age, cookie, refresh.cookie_options, faults)
-    return TokenPolicy("refresh", name[1], lifetime, options, covered)
+    cookie_options, former = _cookie("refresh_token", name, given_age, cookie, refresh.cookie_options, faults)
+    return TokenPolicy("refresh", name[1], lifetime, cookie_options, former, covered)
 
 
 def _cookie(
@@ -60,7 +64,7 @@ def _cookie(
     common: CookieConfig,
     own: CookieConfig | Mapping[str, Any] | None,
     faults: Faults,
-) -> CookieOptions:
+) -> tuple[CookieOptions, tuple[CookieOptions, ...]]:
     where = f"{token}.cookie_options"
     layers = [("cookie", common), (where, faults.table(where, CookieConfig, own))]
     return resolve_cookie(name, max_age, layers, faults)

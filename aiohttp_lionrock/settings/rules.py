@@ -27,6 +27,8 @@ ELSEWHERE = {
 }
 ELSEWHERE["rememberme"] = ELSEWHERE["remember"]
 
+# in seconds, None where there is no such limit
+TIMES = ("max_lifetime", "idle_timeout", "touch_interval", "anonymous_lifetime", "seen_interval", "purge_interval")
 LARGEST_SKEW = 300  # seconds
 # https://www.w3.org/TR/clear-site-data/ and what browsers have added since
 DIRECTIVES = ("cache", "clientHints", "cookies", "executionContexts", "prefetchCache", "prerenderCache", "storage", "*")
@@ -72,10 +74,18 @@ def check_session(config: Any, faults: Faults) -> bool:
     _check_clear_site_data(config.clear_site_data, faults)
     _check_subject_key(config.subject_key, faults)
     _check_storage(config, faults)
-    for name in ("max_lifetime", "idle_timeout", "touch_interval", "anonymous_lifetime", "purge_interval"):
+    for name in (
+        "max_lifetime",
+        "idle_timeout",
+        "touch_interval",
+        "anonymous_lifetime",
+        "seen_interval",
+        "purge_interval",
+    ):
         if getattr(config, name) is not None:
             faults.seconds(name, getattr(config, name))
     _check_touch(config, faults)
+    _check_cap(config, faults)
     of_secrets = Faults()
     _check_secrets(config, of_secrets)
     faults.found.extend(of_secrets.found)
@@ -88,6 +98,15 @@ def _check_touch(config: Any, faults: Faults) -> None:
         faults.add("touch_interval is given without idle_timeout: nothing would use it")
     elif is_number(touch) and is_number(idle) and touch >= idle:
         faults.add("touch_interval must be shorter than idle_timeout: a session in use would end")
+
+
+def _check_cap(config: Any, faults: Faults) -> None:
+    if config.when_full not in ("oldest", "refuse"):
+        faults.add("when_full must be oldest or refuse")
+    if config.max_sessions is not None:
+        faults.count("max_sessions", config.max_sessions)
+        if config.storage is None:
+            faults.add("max_sessions needs a storage: nothing else knows how many sessions a user has")
 
 
 def _check_audience(audience: object, faults: Faults) -> None:

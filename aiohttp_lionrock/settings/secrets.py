@@ -31,8 +31,8 @@ class Secrets:
         self.secrets = secrets
         self.previous_secret = previous_secret
         self.previous_secrets = previous_secrets
-        self.hash_size = ALGORITHMS[algorithm]
-        self.floor = minimum_length or self.hash_size
+        self.hash_size: int = ALGORITHMS[algorithm]
+        self.floor: int = minimum_length or self.hash_size
 
     def in_use(self, process_env: Environment, request_env: Environment) -> list[Sourced]:
         """The secret that signs, then those that only verify; none where there is none to sign with."""

@@ -1,6 +1,6 @@
 """The tables of a configuration that stand for themselves, and what a callback may read of a session."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -11,7 +11,11 @@ THIRTY_DAYS = 30 * 24 * 60 * 60
 
 @dataclass(frozen=True, slots=True)
 class CookieConfig:
-    """Cookie attributes (RFC 6265bis). ``None`` keeps the default; ``cookie_max_age`` settings win over ``max_age``."""
+    """Cookie attributes (RFC 6265bis). ``None`` keeps the default; ``cookie_max_age`` settings win over ``max_age``.
+
+    ``previous_domains`` and ``previous_paths`` are what these were while cookies were set that are still about: a
+    logout deletes those too, and where there is a domain those of the host alone.
+    """
 
     secure: bool | None = None
     http_only: bool | None = None
@@ -20,6 +24,8 @@ class CookieConfig:
     domain: str | None = None
     partitioned: bool | None = None
     max_age: float | None = None
+    previous_domains: Sequence[str] | None = None
+    previous_paths: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

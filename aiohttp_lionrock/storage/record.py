@@ -26,7 +26,7 @@ class JtiRecord:
     ``access_jti`` and ``refresh_jti`` are the ids honoured now. ``previous_jti`` is the refresh id before the current
     one, and ``rotated_at`` the time from which it is honoured for a leeway only; None: its successor is not known to
     have been delivered. A record with a ``successor`` honours no id: the session goes on under that sid, and
-    ``rotated_at`` says since when.
+    ``rotated_at`` says since when. ``seen_at`` is about when the session was last used, None: not since it began.
     """
 
     sid: str
@@ -40,6 +40,7 @@ class JtiRecord:
     subject: str | None = None
     successor: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    seen_at: int | None = None
 
     def __post_init__(self) -> None:
         if not self._is_plain():
@@ -55,8 +56,7 @@ class JtiRecord:
         which has at most 34 KiB in UTF-8 and no NUL.
         """
         kept: list[Any] = [self.access_jti, self.refresh_jti, self.previous_jti, self.rotated_at, self.successor]
-        if self.metadata:
-            kept.append(self.metadata)
+        kept += (self.metadata or None, self.seen_at)
         while kept and kept[-1] is None:
             kept.pop()
         return encode(kept).decode()
@@ -73,7 +73,7 @@ class JtiRecord:
             raise ValueError(f"what was packed cannot be read: {exc}") from exc
         if type(kept) is not list or end != len(packed):
             raise ValueError("what was packed is not a JSON array")
-        access, refresh, previous, rotated_at, successor, metadata = [*kept, *_NOTHING_KEPT][:6]
+        access, refresh, previous, rotated_at, successor, metadata, seen_at = [*kept, *_NOTHING_KEPT][:7]
         return cls(
             sid,
             version,
@@ -86,19 +86,21 @@ class JtiRecord:
             subject,
             successor,
             {} if metadata is None else metadata,
+            seen_at,
         )
 
     def _is_plain(self) -> bool:
         """Whether this is the usual record, with UUIDs and times, which a glance shows to be sound."""
         ids = (self.sid, self.access_jti, self.refresh_jti, self.previous_jti, self.subject, self.successor)
         rotated_at = 0 if self.rotated_at is None else self.rotated_at
+        seen_at = 0 if self.seen_at is None else self.seen_at
         try:
             text = "".join([text for text in ids if text is not None])
         except TypeError:
             return False
-        if not type(self.version) is type(self.expires_at) is type(self.created_at) is type(rotated_at) is int:
+        times = (self.version, self.expires_at, self.created_at, rotated_at, seen_at)
+        if set(map(type, times)) != {int}:
             return False
-        times = (self.version, self.expires_at, self.created_at, rotated_at)
         if not 0 <= min(times) <= max(times) < MAX_NUMBER:
             return False
         return bool(self.sid) and len(text) <= MAX_TEXT and text.isascii() and "\x00" not in text
@@ -114,9 +116,9 @@ class JtiRecord:
                 raise ValueError(
                     f"JtiRecord.{name} must be text of at most {MAX_TEXT} characters without NUL and lone surrogates"
                 )
-        for name in ("version", "expires_at", "created_at", "rotated_at"):
+        for name in ("version", "expires_at", "created_at", "rotated_at", "seen_at"):
             value = getattr(self, name)
-            if value is None and name == "rotated_at":
+            if value is None and name in ("rotated_at", "seen_at"):
                 continue
             if type(value) is not int or not 0 <= value < MAX_NUMBER:
                 raise ValueError(f"JtiRecord.{name} must be a whole number from 0 to 2**53 - 1")
@@ -133,4 +135,4 @@ class JtiRecord:
             raise ValueError(f"JtiRecord.metadata must be at most {MAX_METADATA_BYTES} bytes, this is {size}")
 
 
-_NOTHING_KEPT = (None,) * 6
+_NOTHING_KEPT = (None,) * 7

@@ -17,7 +17,7 @@ from .contract import JtiStorage
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["open_storage"]
+__all__ = ["distribution_of", "installed_backends", "load_backend", "open_storage"]
 
 GROUP = "aiohttp_lionrock.backends"
 CORE = "aiohttp-lionrock"
@@ -55,8 +55,8 @@ def open_storage(url: str) -> JtiStorage:
     the backend does not load or is written for another `JtiStorage.CONTRACT`, and where it refuses the URL.
     """
     scheme, address = _parts(url)
-    installed = _installed()
-    claims = {_distribution(point): point for point in installed if point.name.lower() == scheme}
+    installed = installed_backends()
+    claims = {distribution_of(point): point for point in installed if point.name.lower() == scheme}
     if not claims:
         raise _unknown(scheme, {point.name for point in installed})
     if len(claims) > 1:
@@ -65,7 +65,7 @@ def open_storage(url: str) -> JtiStorage:
             "uninstall all but one"
         )
     [(distribution, point)] = claims.items()
-    return _load(point, distribution).from_url(f"{scheme}://{address}")
+    return load_backend(point, distribution).from_url(f"{scheme}://{address}")
 
 
 def _parts(url: object) -> tuple[str, str]:
@@ -97,7 +97,7 @@ def _fault(url: str) -> str:
     return f'the storage URL does not begin with a backend\'s name and "://"; write {EXAMPLE}'
 
 
-def _installed() -> "list[EntryPoint]":
+def installed_backends() -> "list[EntryPoint]":
     """The entry points of the group, and this project's backends that have none and can be imported all the same."""
     from importlib.metadata import EntryPoint, entry_points  # late: without a storage URL nobody needs them
     from importlib.util import find_spec
@@ -108,7 +108,8 @@ def _installed() -> "list[EntryPoint]":
     return found + [EntryPoint(scheme, FIRST_PARTY[scheme].target, GROUP) for scheme in here]
 
 
-def _load(point: "EntryPoint", distribution: str) -> type[JtiStorage]:
+def load_backend(point: "EntryPoint", distribution: str) -> type[JtiStorage]:
+    """The class of a backend. Raises ConfigError where it does not load, or is not one for this core."""
     where = f"the storage backend {point.name!r} of the distribution {distribution}"
     try:
         backend = point.load()
@@ -149,7 +150,8 @@ def _unknown(scheme: str, installed: Iterable[str]) -> UnknownBackend:
     return UnknownBackend(scheme, names, hint)
 
 
-def _distribution(point: "EntryPoint") -> str:
+def distribution_of(point: "EntryPoint") -> str:
+    """The name of the distribution that a backend comes from."""
     if point.dist is not None:
         return point.dist.name
     return FIRST_PARTY[point.name].distribution

@@ -9,6 +9,7 @@ from .setup import get_manager, setup
 from .stepup import check_fresh, fresh_login
 from .templates import setup_jinja2
 from .visit import get_session, new_session
+from .watch import watch
 
 __all__ = [
     "check_fresh",
@@ -22,4 +23,5 @@ __all__ = [
     "new_session",
     "setup",
     "setup_jinja2",
+    "watch",
 ]

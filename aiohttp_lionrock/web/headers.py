@@ -35,7 +35,7 @@ def keep_from_caches(response: web.StreamResponse) -> str | None:
     for name in [name for name in headers if name.lower().endswith(_TARGETED)]:
         headers.popall(name, None)
     own = ", ".join(headers.getall(hdrs.CACHE_CONTROL, ()))
-    if {"no-store", "private"} & _words(own.split(",")):
+    if own and {"no-store", "private"} & _words(own.split(",")):
         return None
     headers[hdrs.CACHE_CONTROL] = "no-store"
     return own or None

@@ -6,6 +6,7 @@ import random
 
 from ..errors import CorruptRecord, StorageUnavailable
 from ..log import logger
+from ..sessions.events import SessionEvent
 from ..sessions.manager import SessionManager
 
 __all__ = ["Outages"]
@@ -37,6 +38,7 @@ class Outages:
     def begin(self) -> None:
         """Watches for the end of an outage that the log names already."""
         self._refused = 0
+        self._manager.events.tell(SessionEvent("storage_down"))
         self._watch = asyncio.get_running_loop().create_task(self._wait_for_end())
 
     def answered(self) -> None:
@@ -58,6 +60,7 @@ class Outages:
                 await self._manager.open()
                 break
         self._watch = None
+        self._manager.events.tell(SessionEvent("storage_up"))
         logger.warning("the session storage answers again; %d requests got 503", self._refused)
 
     async def _pause(self) -> None:

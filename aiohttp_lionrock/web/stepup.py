@@ -16,22 +16,22 @@ Handler = Callable[[web.Request], Awaitable[R]]
 
 
 async def check_fresh(
-    request: web.Request, max_age: float = 600, *, stale: type[web.HTTPException] = web.HTTPForbidden
+    request: web.Request, max_age: float = 600, *, stale: type[web.HTTPException] | None = None
 ) -> None:
     """Lets a request pass whose user logged in, or called ``session.authenticate()``, at most ``max_age`` seconds ago.
 
-    Raises HTTPUnauthorized where nobody is logged in, and ``stale`` where it is longer ago or not known.
+    Raises HTTPUnauthorized where nobody is logged in; where it is longer ago or not known, HTTPForbidden or ``stale``.
     """
     session = await get_session(request)
     if session.subject is None:
         raise web.HTTPUnauthorized
     at = session.authenticated_at
     if at is None or get_manager(request).now() - at > max_age:
-        raise stale
+        raise stale or web.HTTPForbidden
 
 
 def fresh_login(
-    max_age: float = 600, *, stale: type[web.HTTPException] = web.HTTPForbidden
+    max_age: float = 600, *, stale: type[web.HTTPException] | None = None
 ) -> Callable[[Handler[R]], Handler[R]]:
     """The same as a decorator of a handler: ``@fresh_login(max_age=300)``."""
 

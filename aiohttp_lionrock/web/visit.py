@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from ..errors import ConfigError, StorageUnavailable
+from ..errors import ConfigError, SessionLimitReached, StorageUnavailable
 from ..log import logger
 from ..sessions.manager import SessionManager
 from ..sessions.session import Session, seal, warn_if_changed
@@ -64,7 +64,7 @@ class Visit:
 
     # What most requests never change; kept off the instance until one does.
     slots: Sequence[Slot] = ()
-    closed = False  # saved, or too late for it
+    closed: bool = False  # saved, or too late for it
     response: web.StreamResponse | None = None  # the one whose head is being made
     outage: tuple[Installation, StorageUnavailable] | None = None
 
@@ -74,7 +74,6 @@ class Visit:
             for slot in self.slots:
                 if slot.session is not None:
                     await self._save(slot, slot.session)
-                    seal(slot.session, saved=True)
         finally:
             self.close()
 
@@ -101,7 +100,7 @@ class Visit:
                 put_cookies(response, slot.changes)
                 self._keep_from_caches(slot.installation, response)
                 directives = slot.installation.manager.config.clear_site_data_header
-                if directives and any(change.value is None for change in slot.changes):
+                if directives and all(change.value is None for change in slot.changes):
                     clear_site_data(response, directives)
             is_read = is_read or slot.session is not None
         if is_read:
@@ -146,7 +145,9 @@ class Visit:
         except StorageUnavailable as exc:
             self.outage = (slot.installation, exc)
             raise
-        seal(session)
+        except SessionLimitReached as exc:
+            raise web.HTTPForbidden(text="You are logged in on as many devices as you may be.\n") from exc
+        seal(session, saved=True)
         if slot.changes:
             slot.installation.outages.answered()
 

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from aiohttp_lionrock import JtiEvent, JtiStorage, Session, SessionConfig, SessionManager, get_session, setup
+from aiohttp_lionrock import (
+    JtiEvent,
+    JtiStorage,
+    Session,
+    SessionConfig,
+    SessionManager,
+    TokenSuperseded,
+    get_session,
+    setup,
+)
 
 from .history import History, Reuse
 
@@ -56,7 +65,15 @@ async def _server(number: int, storage: JtiStorage | str, history: History) -> A
     app = web.Application()
     manager = setup(app, _config(storage, history))
     manager.on_reuse.append(_listener(number, history))
-    app.add_routes([web.post("/login", log_in), web.get("/", read), web.post("/", write), web.post("/logout", log_out)])
+    app.add_routes(
+        [
+            web.post("/login", log_in),
+            web.get("/", read),
+            web.post("/", write),
+            web.post("/logout", log_out),
+            web.post("/renew", renew),
+        ]
+    )
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -120,7 +137,16 @@ async def write(request: web.Request) -> web.Response:
 
 
 async def log_out(request: web.Request) -> web.Response:
+    """Ends the session, and what it goes on as where it was renewed a moment ago."""
+    session, loaded = await _arrive(request)
+    is_known = loaded is not None or isinstance(session.rejected, TokenSuperseded)
+    if is_known:
+        session.invalidate()
+    return _state(session, loaded, ok=is_known)
+
+
+async def renew(request: web.Request) -> web.Response:
     session, loaded = await _arrive(request)
     if loaded is not None:
-        session.invalidate()
+        session.renew()
     return _state(session, loaded, ok=loaded is not None)

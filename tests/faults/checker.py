@@ -14,7 +14,7 @@ __all__ = ["BACK_WITHIN", "STEADY", "Violation", "back_at", "check"]
 
 BACK_WITHIN = 30.0  # seconds from the election of a primary to a service that answers
 STEADY = 2.0  # seconds for which everything must be answered before the service counts as back
-EVERYDAY = (Kind.LOGIN, Kind.REFRESH, Kind.READ, Kind.WRITE, Kind.LOGOUT)
+EVERYDAY = (Kind.LOGIN, Kind.RENEW, Kind.REFRESH, Kind.READ, Kind.WRITE, Kind.LOGOUT)
 
 
 class Violation(NamedTuple):
@@ -70,9 +70,14 @@ def _forms_a_chain(life: Life) -> Iterator[Violation]:
 
 
 def _stays_valid(life: Life, history: History) -> Iterator[Violation]:
-    """A session that nobody tried to end is honoured, however late its client comes back after a 503."""
+    """A session that nobody tried to end is honoured, however late its client comes back after a 503.
+
+    One whose renewal was answered with 503 may be superseded for a while, until it is given back.
+    """
     for operation in life.seen:
-        if not operation.is_dead or life.maybe_ended_from < operation.ended:
+        is_excused = life.moved_from < operation.ended and operation.kind is not Kind.PROBE
+        is_lost = operation.is_dead or (operation.is_superseded and not is_excused)
+        if not is_lost or life.maybe_ended_from < operation.ended:
             continue
         if not _may_be_taken_for_a_thief(operation, life, history):
             earlier = [other for other in life.seen if other.ended <= operation.started][-4:]

@@ -18,7 +18,12 @@ from .history import REFRESH, UNANSWERED, History, Kind, Operation, Outcome, Tic
 
 __all__ = ["Browser", "Client", "Operator", "Tokens", "browsing", "ticket"]
 
-PATHS = {Kind.LOGIN: ("POST", "/login"), Kind.WRITE: ("POST", "/"), Kind.LOGOUT: ("POST", "/logout")}
+PATHS = {
+    Kind.LOGIN: ("POST", "/login"),
+    Kind.RENEW: ("POST", "/renew"),
+    Kind.WRITE: ("POST", "/"),
+    Kind.LOGOUT: ("POST", "/logout"),
+}
 OUTCOMES = {200: Outcome.DONE, 401: Outcome.REFUSED, 503: Outcome.UNAVAILABLE}
 PATIENCE = 30.0  # seconds that a client waits for an answer
 PAUSE = (0.05, 0.3)  # seconds between two requests of a client
@@ -125,9 +130,10 @@ class Client:
 
     def _habits(self) -> dict[Act, int]:
         habits: dict[Act, int] = {self.refresh: 35, self.write: 20, self.read: 15}
-        habits |= {self.refresh_in_tabs: 9, self.use_tabs: 9}
+        habits |= {self.refresh_in_tabs: 9, self.use_tabs: 9, self.renew: 4}
         if not self.is_stayer:
             habits |= {self.log_out: 5, self.log_in: 4, self.race_a_logout: 3, self.race_a_login: 4}
+            habits |= {self.race_a_renewal: 4, self.log_out_in_an_old_tab: 4}
         return habits
 
     async def log_in(self) -> None:
@@ -135,6 +141,16 @@ class Client:
 
     async def log_out(self) -> None:
         await self._insist(Kind.LOGOUT)
+
+    async def renew(self) -> None:
+        await self._insist(Kind.RENEW)
+
+    async def log_out_in_an_old_tab(self) -> None:
+        """A logout by cookies that a renewal has replaced: the session that took over ends."""
+        old = dict(self.jar)
+        await self.renew()
+        if self.jar != old:
+            await self._insist(Kind.LOGOUT, old)
 
     async def refresh(self) -> None:
         await self._insist(Kind.REFRESH)
@@ -161,6 +177,10 @@ class Client:
         """A renewal while other tabs still refresh and write."""
         await self._at_once(*self._random.sample([Kind.REFRESH, Kind.LOGIN, Kind.WRITE], 3))
 
+    async def race_a_renewal(self) -> None:
+        """A renewal while another tab logs out and a third one writes."""
+        await self._at_once(*self._random.sample([Kind.RENEW, Kind.LOGOUT, Kind.WRITE], 3))
+
     async def _at_once(self, *kinds: Kind) -> None:
         asked = [self._ask(kind, self._server + tab) for tab, kind in enumerate(kinds)]
         answers = await asyncio.gather(*asked)
@@ -169,9 +189,9 @@ class Client:
             await self._wait()
             await self._insist(unanswered[0])
 
-    async def _insist(self, kind: Kind) -> None:
+    async def _insist(self, kind: Kind, cookies: Tokens | None = None) -> None:
         """Tries again, on the other server, until there is an answer."""
-        while (await self._ask(kind, self._server)).outcome in UNANSWERED:
+        while (await self._ask(kind, self._server, cookies)).outcome in UNANSWERED:
             await self._wait()
 
     async def _wait(self) -> None:
@@ -180,9 +200,14 @@ class Client:
         if self.is_latecomer:
             await asyncio.sleep(self._browser.history.leeway + 1.0)
 
-    def _ask(self, kind: Kind, server: int) -> Awaitable[Operation]:
-        send = {use: token for use, token in self.jar.items() if use == REFRESH or kind is not Kind.REFRESH}
-        return self._browser.ask(self.name, server % len(self._browser.servers), kind, self.jar, send)
+    async def _ask(self, kind: Kind, server: int, cookies: Tokens | None = None) -> Operation:
+        """One request by the jar's cookies, or by these. Who is refused by the jar's goes back to the login."""
+        jar = dict(self.jar)
+        send = {use: token for use, token in (cookies or jar).items() if use == REFRESH or kind is not Kind.REFRESH}
+        answer = await self._browser.ask(self.name, server % len(self._browser.servers), kind, self.jar, send)
+        if answer.outcome is Outcome.REFUSED and self.jar == jar and cookies is None:
+            self.jar.clear()
+        return answer
 
 
 class Operator:

@@ -12,7 +12,8 @@ ACCESS, REFRESH = "access", "refresh"
 class Kind(StrEnum):
     """What was asked for. All but the two revocations are requests that carry the client's cookies."""
 
-    LOGIN = "login"  # with cookies: the session is renewed and the old one ends
+    LOGIN = "login"  # with cookies: a new session takes over and the old one ends
+    RENEW = "renew"  # the same, without a login
     REFRESH = "refresh"  # the refresh cookie alone, as after the access token's expiry
     READ = "read"
     WRITE = "write"
@@ -83,7 +84,21 @@ class Operation:
         """Whether the client learned that the session sent has ended, be it by its own wish."""
         if self.sid is None or self.outcome not in (Outcome.DONE, Outcome.REFUSED):
             return False
+        if self.is_superseded:
+            return None in self.received.values()
         return self.honoured != self.sid or None in self.received.values()
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether the session sent was refused because it goes on in newer cookies: it may yet be given back."""
+        return self.honoured is None and self.note.endswith(" TokenSuperseded")
+
+    @property
+    def heir(self) -> str | None:
+        """The session that came back in the place of the one sent."""
+        if self.kind not in (Kind.LOGIN, Kind.RENEW):
+            return None
+        return next((ticket.sid for ticket in self.received.values() if ticket and ticket.sid != self.sid), None)
 
     @property
     def successor(self) -> str | None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .history import REFRESH, History, Kind, Operation, Outcome
 
@@ -19,6 +20,14 @@ class Life:
     ended_at: float = math.inf  # when an end was first acknowledged
     maybe_ended_from: float = math.inf  # from when an end was under way, acknowledged or not
     end: Operation | None = None
+    moved_from: float = math.inf  # from when another session was to take over, whatever came of it
+    heirs: "list[Heir]" = field(default_factory=list)
+
+    def end_with_heirs(self, operation: Operation, *, surely: bool) -> None:
+        """Ends it, and what it goes on as."""
+        self.end_with(operation, surely=surely)
+        for heir, took_over in self.heirs:
+            heir.end_with_heirs(operation, surely=surely and took_over)
 
     def end_with(self, operation: Operation, *, surely: bool) -> None:
         self.maybe_ended_from = min(self.maybe_ended_from, operation.started)
@@ -42,6 +51,13 @@ class Life:
                 yield operation.sent[REFRESH].jti, operation.successor, operation
 
 
+class Heir(NamedTuple):
+    """A session that was begun out of another one. ``took_over``: a login may also be let in beside another heir."""
+
+    life: Life
+    took_over: bool
+
+
 def lives_in(history: History) -> dict[str, Life]:
     """The sessions that clients got cookies of, by sid."""
     lives: dict[str, Life] = {}
@@ -52,9 +68,19 @@ def lives_in(history: History) -> dict[str, Life]:
     for operation in sorted(history.requests(), key=lambda operation: operation.started):
         if operation.sid in lives:
             lives[operation.sid].seen.append(operation)
+            _note_heir(operation, lives)
     for operation in history.operations:
         _note_end(operation, lives)
     return lives
+
+
+def _note_heir(operation: Operation, lives: dict[str, Life]) -> None:
+    if operation.kind not in (Kind.LOGIN, Kind.RENEW) or operation.sid is None:
+        return
+    life = lives[operation.sid]
+    life.moved_from = min(life.moved_from, operation.started)
+    if operation.heir is not None:
+        life.heirs.append(Heir(lives[operation.heir], operation.kind is Kind.RENEW))
 
 
 def _note_end(operation: Operation, lives: dict[str, Life]) -> None:
@@ -68,11 +94,15 @@ def _note_end(operation: Operation, lives: dict[str, Life]) -> None:
         return
     answered = operation.outcome in (Outcome.DONE, Outcome.REFUSED)
     if operation.kind is Kind.REVOKE:
-        lives[sid].end_with(operation, surely=answered)
+        lives[sid].end_with_heirs(operation, surely=answered)
     elif operation.kind is Kind.REPLAY:
         lives[sid].end_with(operation, surely=operation.outcome is Outcome.REFUSED)
-    elif operation.kind in (Kind.LOGIN, Kind.LOGOUT) and (operation.is_alive or not answered):
+    elif operation.kind is Kind.LOGOUT and (operation.is_alive or operation.is_superseded or not answered):
+        lives[sid].end_with_heirs(operation, surely=operation.outcome is Outcome.DONE)
+    elif operation.kind is Kind.LOGIN and (operation.is_alive or not answered):
         lives[sid].end_with(operation, surely=operation.outcome is Outcome.DONE)
+    elif operation.kind is Kind.RENEW and (operation.is_alive or operation.outcome in (Outcome.LOST, Outcome.ODD)):
+        lives[sid].end_with(operation, surely=operation.outcome is Outcome.DONE)  # after a 503 it is given back
 
 
 def _note_revoke_all(operation: Operation, life: Life) -> None:

@@ -23,9 +23,14 @@ LAYER_FILES = [source for source in SOURCES if source.path.name == "__init__.py"
 
 WEB = {"aiohttp", "yarl", "multidict", "aiosignal", "frozenlist"}
 # Files of the testing layer that may import aiohttp as `web` does: helpers for tests of applications.
-WEB_HELPERS: set[str] = set()
-# What an extra installs, and the one file that imports it: late, where it is used.
-EXTRAS = {"aiohttp_lionrock.web.templates": {"aiohttp_jinja2", "jinja2"}}
+WEB_HELPERS = {"aiohttp_lionrock.testing.clients"}
+# What an extra or the user's own tests bring along, by where it may be imported.
+GUESTS = {
+    "aiohttp_lionrock.cli": {"click"},
+    "aiohttp_lionrock.__main__": {"click"},
+    "aiohttp_lionrock.testing.pytest_plugin": {"pytest"},
+    "aiohttp_lionrock.web.templates": {"aiohttp_jinja2", "jinja2"},
+}
 MAX_LINES, MAX_TEST_LINES = 250, 600
 # What a plain install must not load: drivers, backends, and what only tests and the command line need.
 NEVER_LOADED = {
@@ -47,6 +52,7 @@ NEVER_LOADED = {
         "unittest",
         "pytest",
         "argparse",
+        "click",
     ),
 }
 
@@ -102,7 +108,9 @@ def test_the_adapter_does_import_aiohttp() -> None:
 @each_file
 def test_the_core_imports_the_standard_library_pyjwt_and_aiohttp_alone(source: Source) -> None:
     foreign = house.import_roots(source) - sys.stdlib_module_names - {"aiohttp", "aiohttp_lionrock", "jwt"}
-    foreign -= EXTRAS.get(source.module, set())
+    foreign -= {
+        guest for place, guests in GUESTS.items() for guest in guests if f"{source.module}.".startswith(f"{place}.")
+    }
     assert house.foreign_imports(source, foreign) == []
 
 

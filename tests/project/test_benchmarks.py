@@ -13,6 +13,7 @@ from benchmarks.harness import Case, Fact, Findings, Spread
 from benchmarks.samples import FLAT, NESTED, SECRET, Sample
 from benchmarks.startup import unwanted
 from benchmarks.targets import TARGETS, Target
+from benchmarks.watching import measure_watching
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -227,3 +228,10 @@ def test_everything_that_the_chart_shows_lies_inside_it() -> None:
     for bar in root.findall(f"{SVG}rect"):
         assert float(bar.get("y", "")) + float(bar.get("height", "")) < height
         assert float(bar.get("x", "")) + float(bar.get("width", "")) < width
+
+
+async def test_the_watched_sockets_that_are_measured_are_open_and_watched(tmp_path: Path) -> None:
+    idle, watched, longest = await measure_watching(f"sqlite:///{tmp_path}/sessions.db", sockets=20, seconds=0.2)
+    assert idle > 0
+    assert watched > 0
+    assert longest < 60

@@ -246,6 +246,64 @@ async def test_what_is_promised_when_the_storage_is_down(serve):
     assert cookies_of(thief) == kept
 
 
+# aiohttp-jinja2 1.6 keeps its context under a key of text, which aiohttp 3.14 warns of.
+@pytest.mark.filterwarnings("ignore:It is recommended to use web.RequestKey")
+async def test_a_message_is_shown_once_on_the_next_page(serve):
+    client = await serve(example("Messages for the next page")["make_app"]())
+    shown = await (await client.post("/save")).text()
+    assert '<p class="success">Saved.</p>' in shown
+    assert "Nobody is here." in shown
+    assert "Saved." not in await (await client.get("/")).text()
+
+
+async def test_requests_from_other_sites_are_refused(serve):
+    client = await serve(example("Requests from other sites")["make_app"]())
+
+    async def status(path: str, **headers: str) -> int:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return (await client.post(path, headers=sent)).status
+
+    assert await status("/transfer") == await status("/transfer", Sec_Fetch_Site="same-origin") == 200
+    assert await status("/transfer", Sec_Fetch_Site="same-site") == 403
+    assert await status("/transfer", Origin="https://evil.example") == 403
+    assert await status("/transfer", Sec_Fetch_Site="cross-site", Origin="https://app.example") == 200
+    assert await status("/webhook", Sec_Fetch_Site="cross-site") == 200
+
+
+async def test_live_connections_end_with_their_session(serve):
+    async def leave(request: web.Request) -> web.Response:
+        (await get_session(request)).invalidate()
+        return web.json_response({})
+
+    app = example("Live connections")["make_app"]()
+    login = example("Log in, log out")["login"]
+    app.add_routes([web.post("/login", login), web.post("/logout", leave)])
+    client = await serve(app)
+    assert (await client.get("/live")).status == 401
+    await ask(client, "/login", "POST", data={"user": "ann"})
+    async with client.ws_connect("/live") as socket, client.get("/news") as news:
+        await socket.send_str("hello")
+        assert await socket.receive_str(timeout=5) == "ann: hello"
+        await ask(client, "/logout", "POST")
+        assert (await socket.receive(timeout=5)).data == 4401
+        assert (await news.read()).endswith(b"event: goodbye\ndata: logout\n\n")
+
+
+async def test_events_reach_their_listeners(serve, caplog):
+    app = example("Hear of what happens")["make_app"]()
+    app.add_routes([web.post("/login", example("Log in, log out")["login"])])
+    client = await serve(app)
+    with caplog.at_level("INFO"):
+        await ask(client, "/login", "POST", data={"user": "ann"})
+    assert [record.getMessage() for record in caplog.records if record.name == "root"] == [
+        f"started: session {jwt_of(client)['sid']} of ann (None)"
+    ]
+
+
+def jwt_of(client: TestClient) -> dict[str, Any]:
+    return jwt.decode(cookies_of(client)["lionrock-session"], options={"verify_signature": False})
+
+
 def shell(code: str, **environ: str) -> dict[str, str]:
     """The session secrets in the environment after these lines of shell."""
     show = f"{shlex.quote(sys.executable)} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
@@ -253,7 +311,8 @@ def shell(code: str, **environ: str) -> dict[str, str]:
     done = subprocess.run(
         ["sh", "-eu", "-c", f"{code}\n{show}"], env={"PATH": path, **environ}, check=True, stdout=subprocess.PIPE
     )
-    return {name: value for name, value in json.loads(done.stdout).items() if name.startswith("SESSION_SECRET")}
+    shown = json.loads(done.stdout.splitlines()[-1])
+    return {name: value for name, value in shown.items() if name.startswith("SESSION_SECRET")}
 
 
 def test_the_line_that_makes_a_secret_makes_a_good_one():
@@ -365,6 +424,7 @@ def test_the_table_has_every_setting_and_its_default(kind):
 def test_the_table_has_every_cookie_attribute_and_its_default():
     written = {name.strip("`"): ast.literal_eval(default.strip("`")) for name, default, _ in rows("CookieConfig")}
     assert list(written) == [field.name for field in fields(CookieConfig)]
+    assert {written.pop("previous_domains"), written.pop("previous_paths")} == {None}
     assert written == dict(SessionConfig().access.cookie)
 
 
@@ -406,7 +466,18 @@ def test_the_test_of_an_application_passes(place):
     options = "-q -W error -o asyncio_mode=auto -o asyncio_default_fixture_loop_scope=function"
     command = [sys.executable, "-m", "pytest", *options.split(), "test_app.py"]
     done = subprocess.run(command, cwd=place, check=False, stdout=subprocess.PIPE, text=True)
-    assert "1 passed" in done.stdout
+    assert "5 passed" in done.stdout
+
+
+def test_the_commands_do_what_the_table_says(place):
+    assert [call.strip("`").split()[0] for cell, _ in rows("On the command line") for call in cell.split(", ")] == [
+        *("secret", "backends", "check", "inspect", "sessions", "sessions", "sessions", "sessions"),
+        *("purge", "doctor", "copy"),
+    ]
+    [lines] = examples("On the command line", "sh")
+    environ = shell(lines, SESSION_STORAGE="sqlite:///sessions.db")
+    SessionManager(SessionConfig(), environ=environ).require_secret()
+    assert (place / "copy.db").exists()
 
 
 async def test_the_clock_of_a_manager_can_be_moved(serve):

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from .figures import Figures, play
 from .fleet import REFRESH, Browser, Fleet, fleet_of
-from .server import Options
+from .options import Options
 
 __all__ = ["play_clocks"]
 

@@ -13,7 +13,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, T
 
 from aiohttp_lionrock import SessionManager
 
-from .server import SAVED, Options, config_of
+from .options import SAVED, Options, config_of
 
 __all__ = ["ACCESS", "REFRESH", "Answer", "Browser", "Fleet", "fleet_of"]
 
@@ -101,7 +101,7 @@ class Browser:
     async def ask(
         self, at: int, act: str, *, only: str | None = None, delay: float = 0, prefix: str = "", **query: object
     ) -> Answer:
-        """One request, after a delay; its cookies are those at its start, those of ``only`` where that is given."""
+        """One request, after a delay; it sends the cookies that the jar has then, or only the one named."""
         if delay:
             await asyncio.sleep(delay)
         sent = {name: value for name, value in self.cookies.items() if only in (None, name)}
@@ -133,6 +133,10 @@ class Browser:
             else:
                 self.cookies[name] = value
                 self.issued.append((name, value))
+
+    def let_access_expire(self) -> None:
+        """Drops the access cookie, as a browser does when its time is over."""
+        self.cookies.pop(ACCESS, None)
 
     async def holds(self, key: str, value: object) -> bool:
         """Whether each of its two cookies, brought alone, stands for a session with this in it."""

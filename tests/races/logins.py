@@ -10,7 +10,7 @@ from contextlib import suppress
 from uuid import uuid4
 
 from .figures import Figures, play
-from .fleet import REFRESH, Answer, Browser, Fleet
+from .fleet import Answer, Browser, Fleet
 
 __all__ = ["play_logins"]
 
@@ -40,7 +40,7 @@ def _round_of(fleet: Fleet, before: str, meeting: Meeting) -> Callable[[random.R
 
 async def _ask(browser: Browser, chance: random.Random, act: str, only: str | None = None, **query: object) -> Answer:
     delay, work = chance.uniform(0, SOON), chance.uniform(0, SOON)
-    return await browser.ask(chance.randrange(2), act, only=only, delay=delay, work=work, **query)
+    return await browser.ask(chance.randrange(2), act, delay=delay, work=work, **query)
 
 
 async def _beside_reads(browser: Browser, chance: random.Random, user: str) -> Answer:
@@ -49,8 +49,8 @@ async def _beside_reads(browser: Browser, chance: random.Random, user: str) -> A
 
 
 async def _beside_refreshes(browser: Browser, chance: random.Random, user: str) -> Answer:
-    reads = [_ask(browser, chance, "look", REFRESH) for _ in range(4)]
-    return (await asyncio.gather(_ask(browser, chance, "log_in", REFRESH, sub=user), *reads))[0]
+    browser.let_access_expire()
+    return await _beside_reads(browser, chance, user)
 
 
 async def _beside_writes(browser: Browser, chance: random.Random, user: str) -> Answer:
@@ -81,7 +81,8 @@ async def _twice_and_the_first_is_dropped(browser: Browser, chance: random.Rando
 
 
 async def _renew_beside_refreshes(browser: Browser, chance: random.Random, user: str) -> Answer:
-    reads = [_ask(browser, chance, "look", REFRESH) for _ in range(3)]
+    browser.let_access_expire()
+    reads = [_ask(browser, chance, "look") for _ in range(3)]
     return (await asyncio.gather(_ask(browser, chance, "renew", sub=user), *reads))[0]
 
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 from .figures import Figures, play
 from .fleet import Answer, Browser, Fleet
 
-__all__ = ["play_disconnects", "play_locks", "play_timeouts"]
+__all__ = ["lock_of", "play_disconnects", "play_locks", "play_timeouts"]
 
 LOCKED = (2.1, 2.8)  # seconds; a little more than the managers' storage_timeout
 AT_ONCE = 40  # logins that meet one lock
@@ -47,7 +47,7 @@ async def play_locks(fleet: Fleet, file: Path, locks: int, *, looks_late: bool) 
 async def _meet_a_lock(fleet: Fleet, file: Path, chance: random.Random, figures: Figures) -> list[Browser]:
     browsers = [fleet.browser() for _ in range(AT_ONCE)]
     await asyncio.gather(*(browser.ask(number % 2, "fill") for number, browser in enumerate(browsers)))
-    async with _lock_of(file):
+    async with lock_of(file):
         logins = [
             asyncio.create_task(browser.ask(number % 2, "log_in", sub=uuid4().hex, delay=chance.uniform(0, 0.5)))
             for number, browser in enumerate(browsers)
@@ -64,7 +64,7 @@ async def _meet_a_lock(fleet: Fleet, file: Path, chance: random.Random, figures:
 
 
 @asynccontextmanager
-async def _lock_of(file: Path) -> AsyncIterator[None]:
+async def lock_of(file: Path) -> AsyncIterator[None]:
     command = (sys.executable, "-c", LOCK, str(file))
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from .figures import Figures, play
 from .fleet import ACCESS, REFRESH, Browser, Fleet
-from .server import SIGNALS
+from .options import SIGNALS
 
 __all__ = ["WAYS", "play_nests"]
 

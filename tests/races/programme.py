@@ -12,7 +12,7 @@ from .logins import play_logins
 from .logouts import play_logouts
 from .losses import play_disconnects, play_locks, play_timeouts
 from .nests import play_nests
-from .server import Options
+from .options import Options
 
 __all__ = ["LONG", "SHORT", "Programme"]
 
@@ -46,7 +46,9 @@ class Programme:
         figures = []
         async with fleet_of(options) as fleet:
             figures += _told(await play_logouts(fleet, self.logouts))
+            await _check_verdicts(fleet, figures[-1])
             figures += _told(await play_logins(fleet, self.logins))
+            await _check_verdicts(fleet, figures[-1])
             figures += _told(await play_timeouts(fleet, self.losses))
             await _check_verdicts(fleet, figures[-1])
         async with fleet_of(replace(options, handler_cancellation=True)) as fleet:
@@ -100,6 +102,7 @@ async def _check_verdicts(fleet: Fleet, figures: Figures) -> None:
     """No round but those of the clocks has a replay in it."""
     if verdicts := await fleet.verdicts():
         figures.violated(f"{len(verdicts)} sessions were revoked for a replay in these rounds or the ones before")
+        print(figures, flush=True)
 
 
 BOTH_WAYS = (6, -6, 12, -12)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -20,7 +19,6 @@ from aiohttp_lionrock import (
     CookieChange,
     JtiEvent,
     Session,
-    SessionConfig,
     SessionManager,
     StorageUnavailable,
     get_session,
@@ -29,46 +27,12 @@ from aiohttp_lionrock import (
 )
 
 from ..support.storages import Wrapper
+from .options import SAVED, SECRET, SIGNALS, Options, config_of
 
-__all__ = ["Options", "config_of"]
-
-SECRET = "known to nobody but these races: 0123456789"
-SAVED = "X-Saved"  # when the save began and when it was done
-SIGNALS = ("signal before", "signal after")  # bugs in prepare signals that run before the library's, or after it
 T = TypeVar("T")
 
 _saved: ContextVar[list[float]] = ContextVar("_saved")
 _broken: ContextVar[bool] = ContextVar("_broken", default=False)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a server is told. ``offset``: by how many seconds its clock is ahead."""
-
-    storage: str
-    outer_storage: str = ""
-    offset: float = 0
-    reuse_leeway: float = 30
-    max_clock_skew: float = 30
-    storage_timeout: float = 5
-    handler_cancellation: bool = False
-
-    def json(self) -> str:
-        return json.dumps(asdict(self))
-
-
-def config_of(options: Options) -> SessionConfig:
-    jti = {"reuse_leeway": options.reuse_leeway, "max_clock_skew": options.max_clock_skew}
-    return SessionConfig.from_mapping(
-        {
-            "storage": options.storage,
-            "secret": SECRET,
-            "refresh_token": True,
-            "jti": jti,
-            "storage_timeout": options.storage_timeout,
-            "purge_interval": None,
-        }
-    )
 
 
 class Clock:

@@ -77,6 +77,9 @@ GOOD: dict[str, list[Any]] = {
     "idle_timeout": [None, 1, 1800.5],
     "touch_interval": [None],
     "anonymous_lifetime": [None, 1, 3600],
+    "max_sessions": [None],
+    "when_full": ["oldest", "refuse"],
+    "seen_interval": [None, 1, 3600],
     "purge_interval": [None, 1, 3600.5],
 }
 BAD: dict[str, list[Any]] = {
@@ -108,6 +111,9 @@ BAD: dict[str, list[Any]] = {
     "idle_timeout": NO_SECONDS,
     "touch_interval": [*NO_SECONDS, 60],
     "anonymous_lifetime": NO_SECONDS,
+    "max_sessions": [0, -1, 1.5, True, "5", 5],
+    "when_full": ["newest", None, 1],
+    "seen_interval": NO_SECONDS,
     "purge_interval": NO_SECONDS,
 }
 
@@ -468,6 +474,12 @@ def test_a_bad_cookie_attribute_is_a_fault_that_names_it(name: str, value: Any) 
 
 def test_a_domain_too_long_for_dns_is_a_fault() -> None:
     assert "domain" in fault_of(lambda: SessionConfig(cookie={"domain": ".".join(["a" * 60] * 5)}))
+
+
+@pytest.mark.parametrize("setting", ["previous_domains", "previous_paths"])
+@pytest.mark.parametrize("value", ["example.org", "/app", [5], [""], ["a b"], [None], 5, {"a": 1}, ["/app", "a;b"]])
+def test_what_domains_and_paths_were_before_is_a_list_of_such(setting: str, value: Any) -> None:
+    assert f"cookie.{setting} must be a list of" in fault_of(lambda: SessionConfig(cookie={setting: value}))
 
 
 @pytest.mark.parametrize("domain", ["localhost", "example.org", ".example.org", "a-b.c1.example", "127.0.0.1"])

@@ -5,6 +5,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
+from support.sessions import manager_with
 
 from aiohttp_lionrock import ConfigError, CookieChange, CookieOptions, SessionConfig
 
@@ -69,3 +70,36 @@ def test_a_prefix_of_a_name_needs_what_browsers_ask_for(
     [fault] = caught.value.faults
     assert fault.startswith(f"name {name!r}: the prefix __")
     assert fault.endswith(f" needs {needs} (RFC 6265bis)")
+
+
+@pytest.mark.parametrize(
+    ("cookie", "places"),
+    [
+        ({}, [("/", None)]),
+        ({"domain": "a.org"}, [("/", "a.org"), ("/", None)]),
+        ({"previous_domains": ["a.org"]}, [("/", None), ("/", "a.org")]),
+        ({"path": "/a", "previous_paths": ("/", "/a", "/b")}, [("/a", None), ("/", None), ("/b", None)]),
+        (
+            {"domain": "a.org", "previous_domains": ["b.a.org"], "previous_paths": ["/b"]},
+            [(path, domain) for path in ("/", "/b") for domain in ("a.org", "b.a.org", None)],
+        ),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("refresh", [False, True], ids=["one token", "two tokens"])
+async def test_a_logout_deletes_each_cookie_wherever_it_was_before(
+    cookie: dict[str, Any], places: list[tuple[str, str | None]], refresh: bool
+) -> None:
+    manager = manager_with(cookie=cookie, refresh_token=refresh)
+    session = await manager.load({})
+    session.invalidate()
+    changes = await manager.save(session)
+    assert {change.value for change in changes} == {None}
+    for name in manager.cookie_names:
+        own = [change.options for change in changes if change.name == name]
+        assert [(options.path, options.domain) for options in own] == places
+        assert {options.max_age for options in own} == {0}
+    session["user"] = "ada"
+    assert [change.name for change in await manager.save(session)] == ["lionrock-session", "lionrock-session-refresh"][
+        : 1 + refresh
+    ]

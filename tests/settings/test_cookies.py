@@ -311,7 +311,7 @@ async def test_a_deletion_repeats_every_attribute_but_the_age(config: dict[str, 
         session.clear()
     else:
         session.invalidate()
-    [change] = await manager.save(session)
+    change = (await manager.save(session))[0]
     assert change.value is None
     kept = [attribute for attribute in attributes(f"x; {expected}") if not attribute.startswith(("Max-Age", "Expires"))]
     assert change.header().startswith(f"{name}=; ")

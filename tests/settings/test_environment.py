@@ -52,6 +52,7 @@ VARIABLES: list[tuple[str, str, dict[str, Any]]] = [
     ("RESAVE", "true", {"resave": True}),
     ("COOKIE_SAME_SITE", "strict", {"cookie": {"same_site": "strict"}}),
     ("COOKIE_SECURE", "0", {"cookie": {"secure": False}}),
+    ("COOKIE_PREVIOUS_DOMAINS", "a.org, b.org", {"cookie": {"previous_domains": ["a.org", "b.org"]}}),
     ("CLEAR_SITE_DATA", "cache,storage", {"clear_site_data": ["cache", "storage"]}),
     ("CLEAR_SITE_DATA", "false", {"clear_site_data": False}),
     ("SUBJECT_KEY", "user_id", {"subject_key": "user_id"}),
@@ -61,6 +62,9 @@ VARIABLES: list[tuple[str, str, dict[str, Any]]] = [
     ("IDLE_TIMEOUT", "1800", {"idle_timeout": 1800}),
     ("TOUCH_INTERVAL", "none", {"touch_interval": None}),
     ("ANONYMOUS_LIFETIME", "3600", {"anonymous_lifetime": 3600}),
+    ("MAX_SESSIONS", "none", {"max_sessions": None}),
+    ("WHEN_FULL", "refuse", {"when_full": "refuse"}),
+    ("SEEN_INTERVAL", "60", {"seen_interval": 60}),
     ("PURGE_INTERVAL", "None", {"purge_interval": None}),
 ]
 

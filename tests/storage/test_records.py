@@ -27,6 +27,7 @@ def test_a_record_has_no_ids_no_subject_and_no_metadata_unless_given() -> None:
         "subject": None,
         "successor": None,
         "metadata": {},
+        "seen_at": None,
     }
 
 
@@ -177,6 +178,7 @@ records = st.builds(
     subject=st.none() | texts,
     successor=st.none() | texts,
     metadata=metadata,
+    seen_at=st.none() | numbers,
 )
 
 
@@ -224,9 +226,9 @@ def test_the_largest_packed_record_stays_under_its_bound() -> None:
 
 
 def test_entries_of_a_later_version_are_passed_over() -> None:
-    packed = '["a","r","p",7,"next",{"k":"v"},"new",[1]]'
+    packed = '["a","r","p",7,"next",{"k":"v"},9,"new",[1]]'
     record = JtiRecord.unpack("sid", 1, 2, 3, "ann", packed)
-    assert record.pack() == '["a","r","p",7,"next",{"k":"v"}]'
+    assert record.pack() == '["a","r","p",7,"next",{"k":"v"},9]'
     assert (record.sid, record.version, record.expires_at, record.created_at, record.subject) == ("sid", 1, 2, 3, "ann")
 
 

@@ -40,7 +40,10 @@ async def start(aiohttp_client: Any, app: web.Application) -> "Visitor":
 
 @dataclass(frozen=True)
 class Answer:
-    """One response. ``set_cookies`` maps the name of each Set-Cookie line to the whole line."""
+    """One response. ``set_cookies`` maps the name of each Set-Cookie line to the whole line.
+
+    Of one name only deletions may follow, of cookies with other attributes.
+    """
 
     status: int
     headers: CIMultiDictProxy[str] | CIMultiDict[str]
@@ -48,9 +51,11 @@ class Answer:
 
     @property
     def set_cookies(self) -> dict[str, str]:
-        lines = self.headers.getall("Set-Cookie", [])
-        named = {line.partition("=")[0].strip(): line for line in lines}
-        assert len(named) == len(lines), "two Set-Cookie lines of one name"
+        named: dict[str, str] = {}
+        for line in self.headers.getall("Set-Cookie", []):
+            name = line.partition("=")[0].strip()
+            assert name not in named or "Max-Age=0" in line, "two Set-Cookie lines of one name"
+            named.setdefault(name, line)
         return named
 
     @property

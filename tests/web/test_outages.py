@@ -196,6 +196,24 @@ async def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends(
         assert value not in caplog.text
 
 
+async def test_an_outage_is_told_to_listeners_at_either_end(aiohttp_client: Any, storage: FaultyStorage) -> None:
+    site = Site(storage)
+    events = site.manager.events
+    heard: list[str] = []
+    back = asyncio.Event()
+    events.storage_down.append(lambda event: heard.append(event.name))
+    events.storage_up += [lambda event: heard.append(event.name), lambda _: back.set()]
+    visitor = await site.start(aiohttp_client)
+    await visitor.get("/log_in")
+    with storage.away():
+        for _ in range(3):
+            assert (await visitor.get("/look")).status == 503
+        assert heard == ["storage_down"]
+    async with asyncio.timeout(5):
+        await back.wait()
+    assert heard == ["storage_down", "storage_up"]
+
+
 async def test_the_end_of_an_outage_is_seen_without_any_request(
     aiohttp_client: Any, storage: FaultyStorage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

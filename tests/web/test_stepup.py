@@ -56,5 +56,23 @@ async def test_a_page_asks_for_a_login_that_is_fresh(aiohttp_client: Any, storag
     assert await statuses() == [200, 200]
 
 
+async def test_a_login_beyond_the_cap_is_answered_with_403_and_no_cookie(aiohttp_client: Any) -> None:
+    app = web.Application()
+    setup(
+        app,
+        storage="memory://",
+        max_sessions=1,
+        when_full="refuse",
+        secret="for this test, 32 bytes and more",
+        cookie={"secure": False},
+    )
+    app.router.add_get("/log_in", log_in)
+    first = await aiohttp_client(app)
+    assert (await first.get("/log_in")).status == 200
+    first.session.cookie_jar.clear()
+    refused = await first.get("/log_in")
+    assert (refused.status, "Set-Cookie" in refused.headers) == (403, False)
+
+
 def test_the_decorated_handler_keeps_its_name() -> None:
     assert password.__name__ == "password"

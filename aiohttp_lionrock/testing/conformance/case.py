@@ -24,6 +24,7 @@ EVERY_FIELD: dict[str, Any] = {
     "subject": "user 7",
     "successor": "the next sid",
     "metadata": {"device": "phone", "place": "home"},
+    "seen_at": 1_799_999_998,
 }
 """Each field that a record may leave out, with a value of its own."""
 
@@ -52,7 +53,7 @@ NEVER_STORED = ("", "\x00", "s\x00", "\ud800", "s\udfff", "x" * 100_000)
 class Case(Hooks, unittest.IsolatedAsyncioTestCase):
     """The helpers of the tests; nothing of it is for a backend to override."""
 
-    __test__ = False
+    __test__: bool = False
     clock: FakeClock
     storage: JtiStorage
 

@@ -12,7 +12,7 @@ from .driver import Collection
 
 __all__ = ["prepare_indexes"]
 
-logger = logging.getLogger("aiohttp_lionrock")
+logger: logging.Logger = logging.getLogger("aiohttp_lionrock")
 
 # MongoDB removes by its own clock. The hour keeps live sessions safe from a server clock that runs ahead.
 TTL_SLACK = 3600

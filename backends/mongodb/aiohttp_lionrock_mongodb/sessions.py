@@ -20,7 +20,7 @@ __all__ = ["Sessions"]
 
 STAMP_BYTES = 12
 INDEX_SECONDS = 30.0
-NOWHERE = {"_id": "", "version": -1}  # what no document is
+NOWHERE: dict[str, Any] = {"_id": "", "version": -1}  # what no document is
 
 
 class Sessions:

@@ -6,7 +6,7 @@ Importing this file imports no driver: that is done when a URL is read or a stor
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from aiohttp_lionrock.errors import ConfigError, CorruptRecord, StorageUnavailable
 from aiohttp_lionrock.storage import Clock, Coalescer, JtiRecord, JtiStorage, is_storable_text
@@ -47,7 +47,7 @@ class MongoStorage(JtiStorage):
     a Motor client of its own. No call takes longer than ``timeout`` seconds, and `purge` no longer for 1,000 records.
     """
 
-    CONTRACT = 1
+    CONTRACT: ClassVar[int] = 1
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ Row = tuple[Any, ...]
 
 RECORD = tuple(name for name in COLUMNS if name not in ("sid_hash", "due_at"))
 
-to_json = json.JSONEncoder(separators=(",", ":")).encode
+to_json: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Statement(NamedTuple):
@@ -53,7 +53,7 @@ class Statements:
         places["due_at"] = places["expires_at"]
         fields = {name: place for name, place in places.items() if name not in ("sid_hash", "sid", "version")}
         # The bare json_each comes first, so that each of its keys is one look-up in the table.
-        self.get = (
+        self.get: str = (
             f"SELECT {columns} FROM json_each(?) AS wanted"
             f' CROSS JOIN "{table}" ON sid_hash = wanted.value WHERE expires_at > ?'
         )
@@ -62,7 +62,7 @@ class Statements:
             f" ON CONFLICT (sid_hash) DO UPDATE SET sid = {places['sid']}, version = {places['version']},"
             f" {_assign(fields)} WHERE expires_at <= {now}"
         )
-        self.insert = (Statement.numbered(insert),)
+        self.insert: tuple[Statement] = (Statement.numbered(insert),)
         expected = (
             f"sid_hash = {places['sid_hash']} AND sid = {places['sid']}"
             f" AND version = {places['version']} AND expires_at > {now}"
@@ -76,27 +76,31 @@ class Statements:
             f" AND due_at > {now} AND due_at <= {places['due_at']}"
         )
         moving = {name: place for name, place in fields.items() if name not in steady}
-        self.replace = (
+        self.replace: tuple[Statement, Statement] = (
             Statement.numbered(
                 f'UPDATE "{table}" SET version = version + 1, {_assign(moving)} WHERE {expected} AND {same}'
             ),
             Statement.numbered(f'UPDATE "{table}" SET version = version + 1, {_assign(fields)} WHERE {expected}'),
         )
-        self.delete = f'DELETE FROM "{table}" WHERE sid_hash = ? AND sid = ? AND expires_at > ? RETURNING {columns}'
-        self.delete_subject = f'DELETE FROM "{table}" WHERE subject = ? AND sid IS NOT ? AND expires_at > ? RETURNING 1'
-        self.list_subject = (
+        self.delete: str = (
+            f'DELETE FROM "{table}" WHERE sid_hash = ? AND sid = ? AND expires_at > ? RETURNING {columns}'
+        )
+        self.delete_subject: str = (
+            f'DELETE FROM "{table}" WHERE subject = ? AND sid IS NOT ? AND expires_at > ? RETURNING 1'
+        )
+        self.list_subject: str = (
             f'SELECT {columns} FROM "{table}" WHERE subject = ? AND expires_at > ? ORDER BY created_at DESC, sid'
         )
-        self.scan = (
+        self.scan: str = (
             f'SELECT sid_hash, {columns} FROM "{table}"'
             " WHERE sid_hash >= ? AND expires_at > ? ORDER BY sid_hash LIMIT ?"
         )
         due = f'sid_hash IN (SELECT sid_hash FROM "{table}" WHERE due_at <= ? ORDER BY due_at LIMIT ?)'
-        self.purge = f'DELETE FROM "{table}" WHERE {due} AND expires_at <= ?'
-        self.defer = f'UPDATE "{table}" SET due_at = expires_at WHERE {due} AND expires_at > ?'
-        self.can_read = f'SELECT 1 FROM "{table}" LIMIT 1'
+        self.purge: str = f'DELETE FROM "{table}" WHERE {due} AND expires_at <= ?'
+        self.defer: str = f'UPDATE "{table}" SET due_at = expires_at WHERE {due} AND expires_at > ?'
+        self.can_read: str = f'SELECT 1 FROM "{table}" LIMIT 1'
         # What changes nothing is not written, and would go well on a disk that is full; this is written.
-        self.can_write = (
+        self.can_write: str = (
             f"INSERT OR REPLACE INTO {VERSIONS_TABLE}"
             f" SELECT table_name, version FROM {VERSIONS_TABLE} WHERE table_name = '{table}'"
         )

@@ -17,7 +17,7 @@ class Transaction(ABC):
     """
 
     BEGIN = "BEGIN IMMEDIATE"
-    maybe_done = False
+    maybe_done: bool = False
 
     def run(self, connection: sqlite3.Connection) -> Self:
         try:

@@ -1,0 +1,118 @@
+"""``doctor``: whether a storage is reachable, how fast it answers, and what is in it."""
+
+import asyncio
+import time
+from contextlib import suppress
+from statistics import median
+from typing import Any
+
+import click
+
+from ..errors import LionRockError, StorageError, StorageUnavailable
+from ..sessions.verdicts import State, state_of
+from ..storage.contract import JtiRecord
+from ..storage.registry import open_storage
+from .exits import DONE, NO, UNAVAILABLE
+from .options import batch_option, json_option, storage_options
+from .output import Progress, duration, printable, show
+from .storages import Opened
+
+__all__ = ["doctor"]
+
+LOOKS = 20  # times that the latency is taken
+ABSENT = "aiohttp-lionrock doctor"  # a sid that no session has
+
+
+@click.command()
+@storage_options
+@batch_option
+@json_option
+def doctor(url: str, timeout: float, batch: int, json_wanted: bool) -> int:
+    """Looks at a storage: is it reachable, how fast is it, what is in it, and do clocks differ.
+
+    The contract of storages tells of no clock but through what was written: records from the future show that the
+    clock of a machine which wrote them is ahead of this one's. Exit code 3 where the storage cannot serve.
+    """
+    storage = Opened(open_storage(url), timeout)
+    report, code = asyncio.run(_examine(storage, batch))
+    show(json_wanted, report, _lines(report))
+    return code
+
+
+async def _examine(storage: Opened, batch: int) -> tuple[dict[str, Any], int]:
+    kind = type(storage.storage)
+    report: dict[str, Any] = {"backend": f"{kind.__module__}.{kind.__qualname__}", "reachable": False}
+    try:
+        report["open_ms"] = await _milliseconds(storage, storage.storage.open)
+        report["ping_ms"] = await _milliseconds(storage, storage.storage.ping)
+        report["reachable"] = True
+        looks = [await _milliseconds(storage, storage.storage.get, ABSENT) for _ in range(LOOKS)]
+        report["get_ms"] = {"median": round(median(looks), 3), "worst": max(looks)}
+        await _count(storage, batch, report)
+    except StorageUnavailable as exc:
+        report["fault"] = str(exc)
+        return report, UNAVAILABLE
+    except LionRockError as exc:
+        report["fault"] = str(exc)
+        return report, NO
+    finally:
+        with suppress(StorageUnavailable):
+            await storage(storage.storage.aclose)
+    return report, DONE
+
+
+async def _milliseconds(storage: Opened, call: Any, *args: Any) -> float:
+    begin = time.perf_counter()
+    await storage(call, *args)
+    return round((time.perf_counter() - begin) * 1000, 3)
+
+
+async def _count(storage: Opened, batch: int, report: dict[str, Any]) -> None:
+    counts = {"sessions": 0, "superseded": 0, "rotating": 0}
+    progress, now, ahead = Progress(), time.time(), 0.0
+    try:
+        async for page in storage.pages(batch):
+            for record in page:
+                state = state_of(record)
+                counts["superseded" if state is State.SUPERSEDED else "sessions"] += 1
+                counts["rotating"] += state is State.ROTATING
+                ahead = max(ahead, _written_at(record) - now)
+            progress(f"{counts['sessions']} sessions")
+            now = time.time()
+    except StorageUnavailable:
+        raise
+    except StorageError as exc:  # a backend that cannot scan is healthy all the same
+        report["counts"] = printable(str(exc))
+        return
+    progress.end()
+    report["counts"] = counts
+    report["clock_ahead_s"] = int(ahead)
+
+
+def _written_at(record: JtiRecord) -> int:
+    return max(record.created_at, record.rotated_at or 0)
+
+
+def _lines(report: dict[str, Any]) -> list[str]:
+    lines = [f"backend    {report['backend']}"]
+    state = click.style("yes", fg="green") if report["reachable"] else click.style("no", fg="red")
+    lines.append(f"reachable  {state}")
+    if "ping_ms" in report:
+        lines.append(f"opened in  {report['open_ms']} ms, ping {report['ping_ms']} ms")
+    if "get_ms" in report:
+        lines.append(f"get        {report['get_ms']['median']} ms (median), {report['get_ms']['worst']} ms (worst)")
+    counts = report.get("counts")
+    if isinstance(counts, dict):
+        lines.append(f"sessions   {counts['sessions']}, and {counts['superseded']} superseded")
+        lines.append(f"clocks     {_of_clocks(report['clock_ahead_s'])}")
+    elif counts:
+        lines.append(f"sessions   not counted: {counts}")
+    if "fault" in report:
+        lines.append(click.style(f"fault      {printable(report['fault'])}", fg="red"))
+    return lines
+
+
+def _of_clocks(ahead: int) -> str:
+    if ahead < 1:
+        return "no record is from the future"
+    return f"a record is from the future: the clock that wrote it is at least {duration(ahead)} ahead of this machine's"

@@ -1,0 +1,183 @@
+"""``inspect``: what a token says, whether it would be honoured, and what the storage has of its session."""
+
+import asyncio
+import logging
+import sys
+import time
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import click
+
+from ..errors import ConfigError, StorageUnavailable
+from ..jsontext import is_storable_text
+from ..log import logger
+from ..sessions.manager import SessionManager
+from ..sessions.verdicts import state_of
+from ..settings.config import SessionConfig
+from ..storage.contract import JtiRecord
+from .exits import DONE, NO, UNAVAILABLE, WRONG
+from .options import json_option, optional_storage_options, settings_of, settings_options
+from .output import moment, printable, show
+from .reading import Reading, read
+from .storages import LookOnly
+
+__all__ = ["inspect"]
+
+LONGEST = 1_000_000  # characters that are read
+TIMES = {"iat": "issued", "nbf": "valid from", "exp": "expires", "orig_iat": "began"}
+COLOURS = {"honoured": "green", "refused": "red", "unknown": "yellow"}
+
+
+class Verdict(NamedTuple):
+    """``honoured``, ``refused`` or ``unknown``, and why; ``code`` is that of the refusal."""
+
+    word: str
+    reason: str
+    code: str | None = None
+    exit: int = DONE
+
+
+@click.command()
+@settings_options
+@optional_storage_options
+@json_option
+def inspect(file: str | None, table: str | None, url: str | None, timeout: float, json_wanted: bool) -> int:
+    """Explains a token (the value of a session cookie) that is read from standard input.
+
+    It is judged as an application with these settings (of the environment, or of a TOML file) and with the secrets of
+    the environment judges it, and nothing is changed. The signature is never printed. Exit code 1 where it is refused.
+    """
+    config = settings_of(file, table)
+    if url:
+        config = replace(config, storage=url)
+    token = _token()
+    reading = read(token, config)
+    logger.setLevel(logging.CRITICAL)  # a replay is told of below; nothing is revoked
+    verdict, record = asyncio.run(_judge(token, reading, config, timeout))
+    data = _data(_subject_name(config), reading, verdict, record)
+    show(json_wanted, data, _lines(reading, verdict, record, config, time.time()))
+    return verdict.exit
+
+
+def _token() -> str:
+    if sys.stdin.isatty():
+        click.echo("Paste the token, then press Enter and Ctrl-D:", err=True)
+    text = sys.stdin.buffer.read(LONGEST).decode("utf-8", "replace").strip()
+    name, equals, value = text.partition("=")
+    token = value if equals and "." not in name else text  # a whole cookie is welcome too
+    if not token:
+        raise click.UsageError("there is no token on standard input: pipe the value of the session cookie in")
+    return token
+
+
+async def _judge(
+    token: str, reading: Reading, config: SessionConfig, timeout: float
+) -> tuple[Verdict, JtiRecord | str | None]:
+    """The verdict, and the record of the token's sid: None where there is none, a text where that is not known."""
+    storage = None if config.storage is None else LookOnly.from_url(str(config.storage))
+    manager = SessionManager(replace(config, storage=storage, storage_timeout=timeout))
+    try:
+        verdict = await _verdict(token, reading, manager)
+        return verdict, await _record(reading, manager)
+    finally:
+        await manager.aclose()
+
+
+async def _verdict(token: str, reading: Reading, manager: SessionManager) -> Verdict:
+    config = manager.config
+    is_refresh = config.refresh is not None and reading.claim("token_use") == "refresh"
+    policy = config.refresh if is_refresh and config.refresh is not None else config.access
+    try:
+        session = await manager.load({policy.name: token})
+    except StorageUnavailable as exc:
+        return Verdict("unknown", str(exc), exit=UNAVAILABLE)
+    except ConfigError as exc:
+        return Verdict("unknown", str(exc), exit=WRONG)
+    if session.rejected is not None:
+        fault = session.rejected
+        return Verdict("refused", f"{type(fault).__name__}: {fault}", fault.code, NO)
+    checked = "" if manager.storage is not None and policy.covered else ", without a look at a storage"
+    return Verdict("honoured", f"as {policy.use} token in the cookie {policy.name}{checked}")
+
+
+async def _record(reading: Reading, manager: SessionManager) -> JtiRecord | str | None:
+    sid = reading.claim("sid")
+    if manager.storage is None:
+        return "no storage is named: give --storage or set SESSION_STORAGE"
+    if not is_storable_text(sid) or not sid:
+        return "the token has no sid to look for"
+    try:
+        await manager.open()
+        return await manager.storage.get(sid)
+    except StorageUnavailable as exc:
+        return str(exc)
+
+
+def _data(subject_name: str, reading: Reading, verdict: Verdict, record: JtiRecord | str | None) -> dict[str, Any]:
+    return {
+        "verdict": verdict.word,
+        "reason": verdict.reason,
+        "code": verdict.code,
+        "signed_by": reading.signed_by,
+        "verified": reading.is_verified,
+        "sid": reading.claim("sid"),
+        "subject": reading.claim(subject_name),
+        "header": reading.header,
+        "claims": reading.claims,
+        "record": _described(record) if isinstance(record, JtiRecord) else None,
+        "storage": record if isinstance(record, str) else "found" if record else "no live record has this sid",
+    }
+
+
+def _described(record: JtiRecord) -> dict[str, Any]:
+    return {
+        "state": state_of(record).name.lower(),
+        "version": record.version,
+        "subject": record.subject,
+        "created_at": record.created_at,
+        "expires_at": record.expires_at,
+        "rotated_at": record.rotated_at,
+        "successor": record.successor,
+        "labels": dict(record.metadata),
+    }
+
+
+def _lines(
+    reading: Reading, verdict: Verdict, record: JtiRecord | str | None, config: SessionConfig, now: float
+) -> list[str]:
+    mark = "" if reading.is_verified else click.style("  (unverified)", fg="yellow")
+    code = f" [{verdict.code}]" if verdict.code else ""
+    lines = [f"verdict     {click.style(verdict.word, fg=COLOURS[verdict.word])}: {printable(verdict.reason)}{code}"]
+    lines.append(f"signed by   {reading.signed_by or 'not known: there is no secret to try'}")
+    lines += [f"{name:<12}{printable(reading.claim(name))}{mark}" for name in ("sid", _subject_name(config))]
+    for name, words in TIMES.items():
+        value = reading.claim(name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            lines.append(f"{words:<12}{moment(value, now)}{mark}")
+    lines.append(f"header      {_shown(reading.header)}")
+    lines.append(f"claims      {_shown(reading.claims)}")
+    return [*lines, *_record_lines(record, now)]
+
+
+def _subject_name(config: SessionConfig) -> str:
+    return config.subject_key if isinstance(config.subject_key, str) else "sub"
+
+
+def _shown(part: Any) -> str:
+    return "cannot be read" if part is None else printable(part)
+
+
+def _record_lines(record: JtiRecord | str | None, now: float) -> list[str]:
+    if not isinstance(record, JtiRecord):
+        return [f"storage     {printable(record or 'no live record has this sid: ended, expired, or never stored')}"]
+    state = state_of(record)
+    lines = [f"storage     {state.name.lower()}: {state.value}"]
+    lines.append(f"            version {record.version}, subject {printable(record.subject)}")
+    lines.append(f"            began {moment(record.created_at, now)}")
+    lines.append(f"            expires {moment(record.expires_at, now)}")
+    if record.rotated_at is not None:
+        lines.append(f"            rotated {moment(record.rotated_at, now)}")
+    if record.successor is not None:
+        lines.append(f"            goes on as {printable(record.successor)}")
+    return lines

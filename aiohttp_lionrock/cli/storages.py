@@ -1,0 +1,96 @@
+"""Storages as commands use them: opened for one command, each call under a deadline."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import ParamSpec, Self, TypeVar
+
+from ..errors import LionRockError
+from ..sessions.link import Deadline
+from ..sessions.manager import SessionManager
+from ..settings.config import SessionConfig
+from ..storage.contract import JtiRecord, JtiStorage
+from ..storage.registry import open_storage
+
+__all__ = ["LookOnly", "Opened", "manager_of", "opened"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Opened:
+    """An open storage. Called with a method and its arguments it holds the call to the deadline."""
+
+    def __init__(self, storage: JtiStorage, timeout: float) -> None:
+        self.storage = storage
+        self._deadline = Deadline(timeout)
+
+    async def __call__(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._deadline(work, *args, **kwargs)
+
+    async def pages(self, batch: int) -> AsyncIterator[list[JtiRecord]]:
+        """Every live record, page by page."""
+        cursor = None
+        while True:
+            records, cursor = await self(self.storage.scan, cursor, batch)
+            yield records
+            if cursor is None:
+                return
+
+
+@asynccontextmanager
+async def opened(url: str, timeout: float) -> AsyncIterator[Opened]:
+    """The storage of a URL, opened and found serving; closed at the end."""
+    storage = Opened(open_storage(url), timeout)
+    try:
+        await storage(storage.storage.open)
+        await storage(storage.storage.ping)
+        yield storage
+    finally:
+        await storage(storage.storage.aclose)
+
+
+def manager_of(url: str, timeout: float) -> SessionManager:
+    """A manager for what needs no secret: to list and to end sessions."""
+    return SessionManager(SessionConfig(storage=url, storage_timeout=timeout), environ={})
+
+
+class LookOnly(JtiStorage):
+    """Reads from another storage and changes nothing in it: a token is judged as by an application, without effect."""
+
+    def __init__(self, inner: JtiStorage) -> None:
+        super().__init__(clock=inner.clock)
+        self.inner = inner
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        return cls(open_storage(url))
+
+    async def open(self) -> None:
+        await self.inner.open()
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+    async def get(self, sid: str) -> JtiRecord | None:
+        return await self.inner.get(sid)
+
+    async def get_many(self, sids: Sequence[str]) -> dict[str, JtiRecord]:
+        return await self.inner.get_many(sids)
+
+    async def list_subject(self, subject: str) -> list[JtiRecord]:
+        return await self.inner.list_subject(subject)
+
+    async def ping(self) -> None:
+        await self.inner.ping()
+
+    async def insert(self, record: JtiRecord) -> None:
+        raise LionRockError("nothing is written while a token is looked at")
+
+    async def replace(self, record: JtiRecord, expected_version: int) -> bool:
+        return False
+
+    async def delete(self, sid: str) -> JtiRecord | None:
+        return None
+
+    async def purge(self, limit: int) -> int:
+        return 0

@@ -1,0 +1,63 @@
+"""watch: a WebSocket or a stream that ends with its session."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from .setup import get_manager
+from .visit import get_session
+
+__all__ = ["Watched", "watch"]
+
+SESSION_ENDED = 4401  # of the codes that are left to applications (RFC 6455, section 7.4.2); named after 401
+
+
+class Watched:
+    """What `watch` gives to its block. ``ended``: why the session has ended, once it has; None while it lives."""
+
+    def __init__(self) -> None:
+        self.ended: str | None = None
+
+
+@asynccontextmanager
+async def watch(
+    request: web.Request, response: web.StreamResponse, *, code: int = SESSION_ENDED, every: float = 5.0
+) -> AsyncIterator[Watched]:
+    """Watches the request's session while the block runs; begin it after ``await response.prepare(request)``.
+
+    When the session has ended, expired or become another user's, a WebSocket is closed with ``code``, so that a loop
+    over its messages ends; of any other response the block is left, as by a time-out that nobody has to catch. At once
+    where this process ended the session, within ``every`` seconds where another one did. A renewal goes on, and so
+    does everything while the storage cannot answer. Without a storage only the expiry is watched; without a session,
+    nothing.
+    """
+    if not response.prepared:
+        raise RuntimeError("watch begins after await response.prepare(request): until then the session is not saved")
+    session, watched = await get_session(request), Watched()
+    closing: list[asyncio.Task[bool]] = []
+    try:
+        async with asyncio.timeout(None) as limit:
+
+            def end(why: str) -> None:
+                watched.ended = why
+                if isinstance(response, web.WebSocketResponse):
+                    closing.append(asyncio.create_task(response.close(code=code, message=why.encode())))
+                else:
+                    limit.reschedule(0)
+
+            watcher = get_manager(request).watch(session, end, every)
+            try:
+                yield watched
+            finally:
+                if watcher is not None:
+                    watcher.stop()
+    except TimeoutError:
+        if not limit.expired():
+            raise
+    except ConnectionResetError:  # of a message to a socket that was just closed
+        if not closing:
+            raise
+    finally:
+        await asyncio.gather(*closing, return_exceptions=True)

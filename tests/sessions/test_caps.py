@@ -1,0 +1,153 @@
+"""How many sessions a user may have at a time, and when each was last seen."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp_lionrock_sqlite import SqliteStorage
+from support.browser import ACCESS, SECRET, Browser
+
+from aiohttp_lionrock import (
+    JtiStorage,
+    MemoryStorage,
+    Session,
+    SessionConfig,
+    SessionLimitReached,
+    SessionManager,
+)
+from aiohttp_lionrock.testing import FakeClock
+
+HOUR = 3600
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def storage(request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path) -> AsyncIterator[JtiStorage]:
+    made = MemoryStorage(clock=clock) if request.param == "memory" else SqliteStorage(tmp_path / "s.db", clock=clock)
+    async with made:
+        yield made
+
+
+def manager_of(storage: JtiStorage, clock: FakeClock, **settings: Any) -> SessionManager:
+    return SessionManager(
+        SessionConfig(secret=SECRET, refresh_token=True, storage=storage, **settings), clock=clock, environ={}
+    )
+
+
+async def log_in(manager: SessionManager, sub: str = "ann") -> Browser:
+    browser = Browser(manager)
+    await browser.log_in(sub)
+    return browser
+
+
+async def test_the_oldest_session_ends_when_there_are_too_many(storage: JtiStorage, clock: FakeClock) -> None:
+    manager = manager_of(storage, clock, max_sessions=2)
+    browsers = []
+    for _ in range(4):
+        browsers.append(await log_in(manager))
+        clock.advance(1)
+    assert [await browser.is_logged_in() for browser in browsers[2:]] == [True, True]
+    assert [(await browser.visit()).is_new for browser in browsers[:2]] == [True, True]
+    assert len(await manager.sessions("ann")) == 2
+
+
+async def test_of_fifty_logins_at_once_five_are_left(storage: JtiStorage, clock: FakeClock) -> None:
+    managers = [manager_of(storage, clock, max_sessions=5) for _ in range(2)]
+    browsers = await asyncio.gather(*(log_in(managers[number % 2]) for number in range(50)))
+    left = {record.sid for record in await managers[0].sessions("ann")}
+    assert len(left) == 5
+    assert left == set(sorted(browser.sid for browser in browsers)[-5:])  # of one second, the last by sid
+
+
+async def test_of_fifty_logins_at_once_as_many_are_let_in_as_there_is_room_for(
+    storage: JtiStorage, clock: FakeClock
+) -> None:
+    managers = [manager_of(storage, clock, max_sessions=5, when_full="refuse") for _ in range(2)]
+    outcomes = await asyncio.gather(*(log_in(managers[n % 2]) for n in range(50)), return_exceptions=True)
+    for manager in managers:
+        await manager.aclose()
+        await manager.open()
+    assert len(await managers[0].sessions("ann")) == 5
+    assert {type(outcome) for outcome in outcomes} == {Browser, SessionLimitReached}
+    with pytest.raises(SessionLimitReached):
+        await log_in(managers[0])
+
+
+async def test_another_users_sessions_and_nobodys_do_not_count(storage: JtiStorage, clock: FakeClock) -> None:
+    manager = manager_of(storage, clock, max_sessions=1)
+    ann, bob = await log_in(manager), await log_in(manager, "bob")
+    visitors = [Browser(manager) for _ in range(3)]
+    for visitor in visitors:
+        await visitor.write(cart=[])
+    assert all([await browser.is_logged_in() for browser in (ann, bob, *visitors)])
+
+
+async def test_a_renewal_and_a_second_login_of_one_browser_take_no_more_room(
+    storage: JtiStorage, clock: FakeClock
+) -> None:
+    manager = manager_of(storage, clock, max_sessions=2)
+    first, second = await log_in(manager), await log_in(manager)
+    for _ in range(3):
+        await first.visit(Session.renew)
+        await second.log_in()
+    assert await first.is_logged_in()
+    assert await second.is_logged_in()
+
+
+async def test_a_login_that_is_refused_leaves_everything_as_it_was(storage: JtiStorage, clock: FakeClock) -> None:
+    manager = manager_of(storage, clock, max_sessions=1, when_full="refuse")
+    first = await log_in(manager)
+    second = Browser(manager)
+    await second.write(cart=["tea"])
+    kept = dict(second.cookies)
+    with pytest.raises(SessionLimitReached, match="the user has 1 sessions already"):
+        await second.log_in()
+    assert second.cookies == kept
+    await asyncio.sleep(0.05)  # the refused session is taken back in the background
+    assert [record.sid for record in await manager.sessions("ann")] == [first.sid]
+    assert (await second.visit())["cart"] == ["tea"]
+    await first.log_out()
+    await second.log_in()
+    assert await second.is_logged_in()
+    await manager.aclose()
+
+
+async def test_a_session_that_is_read_is_seen_at_most_once_an_hour(storage: JtiStorage, clock: FakeClock) -> None:
+    manager = manager_of(storage, clock, expires=10 * HOUR)
+    browser = await log_in(manager)
+
+    async def seen() -> int | None:
+        await asyncio.sleep(0.05)
+        [record] = await manager.sessions("ann")
+        return record.seen_at
+
+    clock.advance(HOUR - 1)
+    await browser.visit(only=ACCESS)
+    assert await seen() is None
+    clock.advance(1)
+    await browser.visit(only=ACCESS)
+    assert not browser.changes
+    first = await seen()
+    assert first == clock()
+    clock.advance(HOUR - 1)
+    await browser.visit(only=ACCESS)
+    assert await seen() == first
+    clock.advance(1)
+    await browser.write(theme="dark")
+    assert await seen() == clock()
+    await manager.aclose()
+
+
+async def test_one_users_sid_is_not_ended_in_the_name_of_another(storage: JtiStorage, clock: FakeClock) -> None:
+    manager = manager_of(storage, clock)
+    ann = await log_in(manager)
+    assert not await manager.revoke(ann.sid, subject="bob")
+    assert await ann.is_logged_in()
+    assert await manager.revoke(ann.sid, subject="ann")
+    assert not await manager.revoke("no such sid", subject="ann")

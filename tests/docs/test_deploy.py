@@ -1,6 +1,5 @@
 """The deploy pages on real servers: gunicorn, nginx's sizes, the environment, probes, secrets and purges."""
 
-import os
 import re
 import shlex
 import shutil
@@ -25,6 +24,7 @@ from support.pages import (
     program,
     rows,
     running,
+    shell,
 )
 
 from aiohttp_lionrock import JtiConfig, SessionConfig, SessionManager
@@ -75,18 +75,10 @@ async def test_the_environment_configures_an_image_and_its_probes(
     assert (await client.get("/ready")).status == 200
 
 
-def shell(code: str, **environ: str) -> dict[str, str]:
+def secrets_after(lines: str, **environ: str) -> dict[str, str]:
     """The session secrets in the environment after these lines of shell."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", "-eu", "-c", f"{code}\nenv"],
-        env={"PATH": path, **environ},
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    lines = [line.partition("=") for line in done.stdout.splitlines() if line.startswith("SESSION_SECRET")]
-    return {name: value for name, _, value in lines}
+    told = [line.partition("=") for line in shell(f"{lines}\nenv", **environ).splitlines()]
+    return {name: value for name, _, value in told if name.startswith("SESSION_SECRET")}
 
 
 async def test_the_secret_is_changed_without_logging_anybody_out(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,9 +96,9 @@ async def test_the_secret_is_changed_without_logging_anybody_out(serve: Serve, m
     count, old_cookies = await visits(before, {})
     assert count == 1
 
-    announced = shell(announce, **before)
+    announced = secrets_after(announce, **before)
     assert announced["SESSION_SECRET"] == SECRET != announced["SESSION_SECRET_PREVIOUS"]
-    changed = shell(change, **announced)
+    changed = secrets_after(change, **announced)
     new = announced["SESSION_SECRET_PREVIOUS"]
     assert changed == {"SESSION_SECRET": new, "SESSION_SECRET_PREVIOUS": SECRET}
     count, new_cookies = await visits(changed, old_cookies)
@@ -117,7 +109,7 @@ async def test_the_secret_is_changed_without_logging_anybody_out(serve: Serve, m
         with pytest.raises(jwt.InvalidSignatureError):
             jwt.decode(cookie, SECRET, algorithms=["HS256"])
 
-    after = shell(end, **changed)
+    after = secrets_after(end, **changed)
     assert after == {"SESSION_SECRET": new}
     assert (await visits(after, old_cookies))[0] == 1, "without the old secret they are refused"
     assert (await visits(after, new_cookies))[0] == 3

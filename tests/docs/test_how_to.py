@@ -1,6 +1,7 @@
 """The programs of the how-to pages do what their pages say."""
 
 import asyncio
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
-from support.pages import Serve, ask, assert_unavailable, blocks_of, cookies_of, program, run_pytest
+from support.pages import Serve, ask, assert_unavailable, blocks_of, cookies_of, program, rows, run_pytest, text
 
 from aiohttp_lionrock import (
     LionRockError,
@@ -19,6 +20,7 @@ from aiohttp_lionrock import (
     new_session,
     setup,
 )
+from aiohttp_lionrock.sessions.events import Why
 from aiohttp_lionrock.testing import FakeClock
 
 
@@ -412,9 +414,47 @@ async def test_cookies_go_over_http_in_development_alone(
         assert ("Secure" in response.headers["Set-Cookie"]) == (stage == "production")
 
 
-@pytest.mark.parametrize("place_on_page", range(3))
-def test_the_tests_of_an_application_pass(place: Path, place_on_page: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tests_of_an_application_pass(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SESSION_SECRET")
-    code = [blocks_of("how-to/testing")[0], blocks_of("how-to/testing")[1], blocks_of("how-to/testing")[2]]
-    (place / "test_app.py").write_text(code[place_on_page])
-    assert "1 passed" in run_pytest(place, "test_app.py")
+    [code] = [blocks_of("how-to/testing")[0]]
+    (place / "test_app.py").write_text(code)
+    assert "5 passed" in run_pytest(place, "test_app.py")
+
+
+async def test_live_connections_end_with_their_session(serve: Serve) -> None:
+    async def leave(request: web.Request) -> web.Response:
+        (await get_session(request)).invalidate()
+        return web.json_response({})
+
+    app = program("how-to/live")["make_app"]()
+    app.add_routes([web.post("/login", program("how-to/login", 0)["login"]), web.post("/logout", leave)])
+    client = await serve(app)
+    assert (await client.get("/live")).status == 401
+    await log_in(client, "ann")
+    async with client.ws_connect("/live") as socket, client.get("/news") as news:
+        await socket.send_str("hello")
+        assert await socket.receive_str(timeout=5) == "ann: hello"
+        await ask(client, "/logout", "POST")
+        assert (await socket.receive(timeout=5)).data == 4401
+        assert (await news.read()).endswith(b"event: goodbye\ndata: logout\n\n")
+
+
+async def test_events_reach_their_listeners_and_are_counted(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    app = program("how-to/events")["make_app"]()
+    app.add_routes([web.post("/login", program("how-to/login", 0)["login"])])
+    client = await serve(app)
+    with caplog.at_level("INFO"):
+        await log_in(client, "ann")
+    [record] = await get_manager(app).sessions("ann")
+    assert [entry.getMessage() for entry in caplog.records if entry.name == "root"] == [
+        f"started: session {record.sid} of ann (None)"
+    ]
+    assert get_manager(app).stats == {"started": 1}
+
+
+def test_every_event_is_listed() -> None:
+    manager = setup(web.Application())
+    lists = {name for name, value in vars(manager.events).items() if isinstance(value, list)}
+    assert {name for row in rows("how-to/events") for name in re.findall("`(.*?)`", row[0])} == lists
+    told = text("how-to/events")
+    assert [why for why in Why if f"`{why}`" not in told] == []

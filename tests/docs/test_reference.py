@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from support.pages import DOCS, ROOT, Serve, ask, cookies_of, program, rows, text
+from support.pages import DOCS, ROOT, Serve, ask, cookies_of, examples, program, rows, shell, text
 
 import aiohttp_lionrock
+import aiohttp_lionrock.testing
 from aiohttp_lionrock import (
     AccessTokenConfig,
     ConfigError,
@@ -44,6 +45,7 @@ def test_the_table_has_every_cookie_attribute_and_its_default() -> None:
         name.strip("`"): ast.literal_eval(default.strip("`")) for name, default, _ in rows("settings", "CookieConfig")
     }
     assert list(written) == [field.name for field in fields(CookieConfig)]
+    assert {written.pop("previous_domains"), written.pop("previous_paths")} == {None}
     assert written == dict(SessionConfig().access.cookie)
 
 
@@ -123,11 +125,19 @@ def test_every_public_name_is_on_the_page_of_the_api() -> None:
     told = set(re.findall(r"^\.\. auto\w+:: ([\w.]+)$", page, re.MULTILINE)) | set(errors.__all__)
     assert set(aiohttp_lionrock.__all__) - told == set()
     for name in told - set(errors.__all__):
-        owner: Any = aiohttp_lionrock
-        if "." in name:
-            import aiohttp_lionrock.testing as owner
-
+        owner = aiohttp_lionrock.testing if "." in name else aiohttp_lionrock
         assert hasattr(owner, name.rpartition(".")[2])
+    assert {name.removeprefix("aiohttp_lionrock.testing.") for name in told} >= set(aiohttp_lionrock.testing.__all__)
+
+
+def test_the_commands_do_what_the_page_says(place: Path) -> None:
+    assert [call.strip("`").split()[0] for cell, _ in rows("command-line") for call in cell.split(", ")] == [
+        *("secret", "backends", "check", "inspect", "sessions", "sessions", "sessions", "sessions"),
+        *("purge", "doctor", "copy"),
+    ]
+    [lines] = examples("command-line", "sh")
+    shell(lines, SESSION_STORAGE="sqlite:///sessions.db")
+    assert (place / "copy.db").exists()
 
 
 def test_every_test_that_holds_a_promise_is_there() -> None:
@@ -155,5 +165,3 @@ def test_a_page_stands_alone_and_fits(path: Path) -> None:
     for word in ("DESIGN", "WIRE.md", "SECURITY.md", "STYLE.md", "pip install aiohttp-lionrock", "pypi.org"):
         assert word not in page
     assert all(len(line) <= 120 for line in page.splitlines() if not line.startswith(("|", "![")))
-    code = "".join(re.findall(r"^```\w+\n(.*?)^```", page, re.DOTALL | re.MULTILINE))
-    assert all(len(line) <= 100 for line in code.splitlines()), "a line of code is wider than its box"

@@ -1,14 +1,12 @@
 """The first pages: what a newcomer types, and what comes of it."""
 
-import os
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import unused_port
-from support.pages import Serve, ask, blocks_of, cookies_of, examples, program, running
+from support.pages import Serve, ask, blocks_of, cookies_of, examples, program, running, shell
 
 from aiohttp_lionrock import SessionConfig, SessionManager
 
@@ -24,13 +22,7 @@ async def test_the_first_program_counts_over_a_restart(serve: Serve) -> None:
 @pytest.mark.parametrize("page", ["index", "tutorial"])
 def test_the_line_that_makes_a_secret_makes_a_good_one(page: str) -> None:
     [line] = [line for block in examples(page, "sh") for line in block.splitlines() if "SESSION_SECRET" in line]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    command = f'{line}\nprintf %s "$SESSION_SECRET"'
-    made = [
-        subprocess.run(["sh", "-eu", "-c", command], env={"PATH": path}, check=True, capture_output=True, text=True)
-        for _ in range(2)
-    ]
-    first, second = (done.stdout for done in made)
+    first, second = (shell(f'{line}\nprintf %s "$SESSION_SECRET"') for _ in range(2))
     assert first != second
     for secret in (first, second):
         SessionManager(SessionConfig(algorithm="HS512"), environ={"SESSION_SECRET": secret}).require_secret()

@@ -33,6 +33,7 @@ __all__ = [
     "rows",
     "run_pytest",
     "running",
+    "shell",
     "text",
 ]
 
@@ -120,6 +121,16 @@ def run_pytest(folder: Path, *files: str) -> str:
     command = [sys.executable, "-m", "pytest", *options.split(), *files]
     done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=120)
     return done.stdout + done.stderr
+
+
+def shell(lines: str, **environ: str) -> str:
+    """What these lines of shell print; ``python`` and the command line are those of these tests."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {"PATH": path, "NO_COLOR": "1", **environ}
+    done = subprocess.run(
+        ["sh", "-eu", "-c", lines], env=env, check=True, stdout=subprocess.PIPE, text=True, timeout=60
+    )
+    return done.stdout
 
 
 @asynccontextmanager

@@ -13,18 +13,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from aiohttp import web
 
-from aiohttp_lionrock import SessionConfig, SessionManager, setup, watch
+from aiohttp_lionrock import SessionConfig, SessionManager, get_session, setup, watch
 
 from .samples import SECRET
 
 __all__ = ["main", "measure_watching"]
 
 PROMISED = 0.02  # of a core
-AT_ONCE = 200  # sessions that are made, and sockets that are opened, together
+AT_ONCE = 50  # sessions that are made, and sockets that are opened, together
 OPENING = [
     "GET /live HTTP/1.1",
     "Host: 127.0.0.1",
@@ -55,37 +56,53 @@ def main() -> int:
     return cost > PROMISED
 
 
-async def measure_watching(url: str, sockets: int, seconds: float) -> tuple[float, float, float]:
-    """Parts of a core without and with a watch, and the longest time for which the event loop was held up."""
-    app = web.Application()
-    manager = setup(app, SessionConfig(secret=SECRET, storage=url, refresh_token=True))
-    is_watched = False
+class Server:
+    """An application with live connections, each of which says when it is there; ``live`` counts them."""
 
-    async def live(request: web.Request) -> web.WebSocketResponse:
+    def __init__(self, url: str) -> None:
+        self.app = web.Application()
+        self.manager = setup(self.app, SessionConfig(secret=SECRET, storage=url, refresh_token=True))
+        self.app.router.add_get("/live", self.connect)
+        self.is_watching = False
+        self.live = 0
+
+    async def connect(self, request: web.Request) -> web.WebSocketResponse:
+        assert (await get_session(request)).subject
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        if is_watched:
-            async with watch(request, socket):
+        async with watch(request, socket) if self.is_watching else nullcontext():
+            self.live += 1
+            try:
+                await socket.send_str("ok")
                 await socket.receive()
-        else:
-            await socket.receive()
+            finally:
+                self.live -= 1
         return socket
 
-    app.router.add_get("/live", live)
-    runner = web.AppRunner(app, access_log=None)
+    async def all_gone(self) -> None:
+        """Waits until no connection is left."""
+        while self.live:
+            await asyncio.sleep(0.1)
+
+
+async def measure_watching(url: str, sockets: int, seconds: float) -> tuple[float, float, float]:
+    """Parts of a core without and with a watch, and the longest time for which the event loop was held up."""
+    server = Server(url)
+    runner = web.AppRunner(server.app, access_log=None)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0, backlog=AT_ONCE).start()
-        cookies = await _make_sessions(manager, sockets)
-        idle, _ = await _measure(runner.addresses[0][1], cookies, seconds)
-        is_watched = True
-        watched, longest = await _measure(runner.addresses[0][1], cookies, seconds)
+        port = runner.addresses[0][1]
+        cookies = await _make_sessions(server.manager, sockets)
+        idle, _ = await _measure(server, port, cookies, seconds)
+        server.is_watching = True
+        watched, longest = await _measure(server, port, cookies, seconds)
     finally:
         await runner.cleanup()
     return idle, watched, longest
 
 
-async def _measure(port: int, cookies: Sequence[str], seconds: float) -> tuple[float, float]:
+async def _measure(server: Server, port: int, cookies: Sequence[str], seconds: float) -> tuple[float, float]:
     """The part of a core that this process takes, and its longest pause, while a client holds its sockets open."""
     command = [sys.executable, "-m", "benchmarks.watching", "--client", str(port)]
     client = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -99,10 +116,14 @@ async def _measure(port: int, cookies: Sequence[str], seconds: float) -> tuple[f
         while (now := time.perf_counter()) < began + seconds:
             await asyncio.sleep(0.05)
             longest = max(longest, time.perf_counter() - now - 0.05)
-        return (time.process_time() - used) / (time.perf_counter() - began), longest
+        part = (time.process_time() - used) / (time.perf_counter() - began)
+        assert server.live == len(cookies), "not every socket was open to the end"
+        return part, longest
     finally:
-        client.terminate()
+        with suppress(ProcessLookupError):  # it has ended by itself, and said why
+            client.terminate()
         await client.wait()
+        await server.all_gone()
 
 
 async def _make_sessions(manager: SessionManager, count: int) -> list[str]:
@@ -126,6 +147,7 @@ async def _open_sockets(port: int, cookies: Sequence[str]) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write("\r\n".join([*OPENING, f"Cookie: {cookie}", "", ""]).encode())
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        assert await reader.readexactly(4) == b"\x81\x02ok"  # one frame of text
         return writer
 
     writers = []

@@ -1,3 +1,3 @@
 """Fixtures that every test may use."""
 
-pytest_plugins = ["support.mongod"]
+pytest_plugins = ["support.mongod", "aiohttp_lionrock.testing.pytest_plugin"]

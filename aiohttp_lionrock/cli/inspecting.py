@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from ..errors import ConfigError, StorageUnavailable
 from ..jsontext import is_storable_text
@@ -49,7 +50,8 @@ def inspect(file: str | None, table: str | None, url: str | None, timeout: float
     the environment judges it, and nothing is changed. The signature is never printed. Exit code 1 where it is refused.
     """
     config = settings_of(file, table)
-    if url:
+    source = click.get_current_context().get_parameter_source("url")
+    if url and (config.storage is None or source is ParameterSource.COMMANDLINE):
         config = replace(config, storage=url)
     token = _token()
     reading = read(token, config)

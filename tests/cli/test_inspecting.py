@@ -129,6 +129,17 @@ def test_settings_come_from_a_table_of_a_toml_file_too(shell: Shell, tmp_path: P
     assert shell(*arguments, stdin=made(iss="shop")).code == 0
 
 
+def test_the_storage_of_a_file_comes_before_that_of_the_environment(
+    shell: Shell, log_in, url: str, tmp_path: Path
+) -> None:
+    token = log_in(sub="ann")[NAME]
+    (tmp_path / "app.toml").write_text(f'storage = "{url}"\n')
+    look = ("inspect", "--json", "--file", "app.toml")
+    elsewhere = f"sqlite:///{tmp_path}/elsewhere.db"
+    assert shell(*look, stdin=token, SESSION_STORAGE=elsewhere).data["storage"] == "found"
+    assert shell(*look, "--storage", elsewhere, stdin=token).data["code"] == "JWT_JTI_REVOKED"
+
+
 def test_without_a_secret_the_claims_are_shown_and_the_verdict_is_open(shell: Shell) -> None:
     ran = shell("inspect", stdin=made(), SESSION_SECRET="")
     assert ran.code == 2

@@ -5,6 +5,7 @@ The arguments are the versions that must be found: of the core, or of the core, 
 
 import asyncio
 import runpy
+import subprocess
 import sys
 from importlib import import_module
 from importlib.metadata import distributions, entry_points, files, version
@@ -37,6 +38,13 @@ def check_core_alone() -> None:
         except UnknownBackend as exc:
             message = str(exc)
         assert f"pip install aiohttp-lionrock-{scheme}" in message, message
+
+
+def check_command_line_asks_for_click() -> None:
+    for command in ([sys.executable, "-m", "aiohttp_lionrock"], [Path(sys.executable).with_name("aiohttp-lionrock")]):
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert ran.returncode == 1, ran
+        assert ran.stderr.endswith("pip install 'aiohttp-lionrock[cli]'\n"), ran.stderr
 
 
 def check_backends() -> None:
@@ -76,6 +84,7 @@ if __name__ == "__main__":
         check_distribution(name, expected)
     if len(versions) == 1:
         check_core_alone()
+        check_command_line_asks_for_click()
     else:
         check_backends()
         asyncio.run(drive_quickstart())

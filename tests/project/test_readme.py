@@ -29,13 +29,12 @@ from aiohttp_lionrock import (
     SessionConfig,
     SessionManager,
     SessionTooLarge,
-    StorageUnavailable,
     get_session,
     open_storage,
     setup,
 )
 from aiohttp_lionrock.sessions.session import RESERVED
-from aiohttp_lionrock.testing import FakeClock
+from aiohttp_lionrock.testing import FakeClock, FaultyStorage
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -183,23 +182,6 @@ async def test_the_backend_passes_the_suite_and_serves_an_app(place, serve, monk
     assert_unavailable(await client.get("/"))
 
 
-def switched(name: str) -> Any:
-    async def call(self: Any, *args: Any) -> Any:
-        if self.off:
-            raise StorageUnavailable("switched off")
-        return await getattr(MemoryStorage, name)(self, *args)
-
-    return call
-
-
-class Switched(MemoryStorage):
-    """A storage that can be switched off."""
-
-    off = False
-    insert, get, replace, delete = map(switched, ("insert", "get", "replace", "delete"))
-    delete_subject, list_subject, ping = map(switched, ("delete_subject", "list_subject", "ping"))
-
-
 def assert_unavailable(response: ClientResponse) -> None:
     assert response.status == 503
     assert "Retry-After" in response.headers
@@ -218,16 +200,16 @@ async def test_what_is_promised_when_the_storage_is_down(serve):
         return app
 
     readme = example("Log in, log out")
-    storage = Switched()
-    storage.off = True
+    storage = FaultyStorage(MemoryStorage())
+    storage.down = True
     client = await serve(make_app())  # it starts while its storage is down
     assert await ask(client, "/plain") == "no session here"
     assert_unavailable(await client.post("/login", data={"user": "ann"}))
-    storage.off = False
+    storage.down = False
     await ask(client, "/login", "POST", data={"user": "ann"})
     kept = cookies_of(client)
 
-    storage.off = True
+    storage.down = True
     refreshing = await serve(make_app(), {"lionrock-session-refresh": kept["lionrock-session-refresh"]})
     assert_unavailable(await refreshing.get("/sessions"))
     assert_unavailable(await client.get("/sessions"))
@@ -235,13 +217,13 @@ async def test_what_is_promised_when_the_storage_is_down(serve):
         assert_unavailable(await client.post(path, data={"user": "eve"}))
     assert cookies_of(client) == kept
 
-    storage.off = False
+    storage.down = False
     assert len(await ask(client, "/sessions")) == len(await ask(refreshing, "/sessions")) == 1
     await client.post("/logout", allow_redirects=False)
-    storage.off = True
+    storage.down = True
     thief = await serve(make_app(), kept)
     assert_unavailable(await thief.get("/sessions"))
-    storage.off = False
+    storage.down = False
     assert (await thief.get("/sessions")).status == 401
     assert cookies_of(thief) == kept
 

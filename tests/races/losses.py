@@ -15,7 +15,8 @@ from .fleet import Answer, Browser, Fleet
 __all__ = ["lock_of", "play_disconnects", "play_locks", "play_timeouts"]
 
 LOCKED = (2.1, 2.8)  # seconds; a little more than the managers' storage_timeout
-AT_ONCE = 40  # logins that meet one lock
+AT_ONCE = 60  # logins that meet one lock
+SPREAD = (0.0, 0.2)  # seconds over which they come, beginning before the lock is taken
 QUICK = (0.0, 0.02)  # seconds after which a client goes away, or a middleware loses patience
 LATE = 12.0  # seconds after which nothing is undone any more
 LOCK = """
@@ -47,12 +48,12 @@ async def play_locks(fleet: Fleet, file: Path, locks: int, *, looks_late: bool) 
 async def _meet_a_lock(fleet: Fleet, file: Path, chance: random.Random, figures: Figures) -> list[Browser]:
     browsers = [fleet.browser() for _ in range(AT_ONCE)]
     await asyncio.gather(*(browser.ask(number % 2, "fill") for number, browser in enumerate(browsers)))
-    async with lock_of(file):
-        logins = [
-            asyncio.create_task(browser.ask(number % 2, "log_in", sub=uuid4().hex, delay=chance.uniform(0, 0.5)))
-            for number, browser in enumerate(browsers)
-        ]
-        await asyncio.sleep(chance.uniform(*LOCKED))
+    locked = asyncio.create_task(_lock_for(file, chance.uniform(*LOCKED)))
+    logins = [
+        asyncio.create_task(browser.ask(number % 2, "log_in", sub=uuid4().hex, delay=chance.uniform(*SPREAD)))
+        for number, browser in enumerate(browsers)
+    ]
+    await locked
     for browser, answer in zip(browsers, await asyncio.gather(*logins), strict=True):
         figures.rounds += 1
         figures.seen[f"answered {answer.status}"] += 1
@@ -61,6 +62,11 @@ async def _meet_a_lock(fleet: Fleet, file: Path, chance: random.Random, figures:
             if not await browser.comes_to_hold("cart", "full"):
                 figures.violated(f"a login that was answered {answer.status} lost the session before it")
     return browsers
+
+
+async def _lock_for(file: Path, seconds: float) -> None:
+    async with lock_of(file):
+        await asyncio.sleep(seconds)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from .options import SIGNALS
 
 __all__ = ["WAYS", "play_nests"]
 
-WAYS = ("", "replace", "raise", "crash", "503", "503 first", "stream", "stream outside", *SIGNALS)
+WAYS = ("", "write", "replace", "raise", "crash", "503", "503 first", "stream", "stream outside", *SIGNALS)
 
 
 async def play_nests(fleet: Fleet, rounds: int) -> list[Figures]:

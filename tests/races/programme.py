@@ -29,7 +29,7 @@ class Clocks:
 
 @dataclass(frozen=True)
 class Programme:
-    """How often. ``logouts`` and the like are rounds of each kind, ``locks`` are held for some 40 logins each."""
+    """How often. ``logouts`` and the like are rounds of each kind, ``locks`` are held for some 60 logins each."""
 
     logouts: int
     logins: int

@@ -138,7 +138,7 @@ async def hasten(request: web.Request, handler: Callable[..., Any]) -> web.Strea
 async def interfere(request: web.Request, handler: Callable[..., Any]) -> web.StreamResponse:
     """What a middleware of the outer application does with the answer of the inner one."""
     way = request.query.get("way", "")
-    if way == "503 first":
+    if way in ("503 first", "write"):
         (await get_session(request))["seen"] = time.time()
     response: web.StreamResponse = await handler(request)
     if way.startswith("503"):

@@ -11,8 +11,6 @@ from aiohttp import CookieJar, DummyCookieJar, web
 from aiohttp_lionrock import get_manager, get_session, setup
 from aiohttp_lionrock.testing import FakeClock, FaultyStorage, expire_access, log_in, session_of
 
-pytest_plugins = ["aiohttp_lionrock.testing.pytest_plugin"]
-
 
 async def me(request: web.Request) -> web.Response:
     session = await get_session(request)

@@ -112,7 +112,7 @@ $(VENV)/.docs-ready: $(PYPROJECTS) | environment
 	@touch $@
 
 clean: ## remove what was made, the environments too
-	rm -rf .venv .venv-3.* build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-docs .venv-3.* build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # The environment is made once, and its packages are installed again when a pyproject.toml has changed.
 

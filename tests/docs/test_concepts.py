@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import runpy
 import time
 from pathlib import Path
@@ -11,8 +12,8 @@ import pytest
 from aiohttp import web
 from support.pages import DOCS, ROOT, Serve, ask, assert_unavailable, cookies_of, program, rows, text
 
-from aiohttp_lionrock import JtiConfig, SessionConfig, get_session, setup
-from aiohttp_lionrock.testing import FakeClock
+from aiohttp_lionrock import JtiConfig, MemoryStorage, SessionConfig, get_session, setup
+from aiohttp_lionrock.testing import FakeClock, FaultyStorage
 
 ACCESS, REFRESH = "lionrock-session", "lionrock-session-refresh"
 
@@ -91,6 +92,38 @@ async def test_a_request_without_the_session_meets_no_outage(serve: Serve, place
     assert await ask(client, "/look") == "ann"
 
 
+async def test_what_is_promised_when_the_storage_is_down(serve: Serve) -> None:
+    def make_app() -> web.Application:
+        app = web.Application()
+        setup(app, storage=storage, refresh_token=True)
+        app.add_routes(program("how-to/devices")["routes"])
+        app.router.add_post("/logout", program("how-to/login", 0)["logout"])
+        return app
+
+    storage = FaultyStorage(MemoryStorage())
+    with storage.away():
+        client = await serve(make_app())
+        assert_unavailable(await client.post("/login", data={"user": "ann"}))
+    await ask(client, "/login", "POST", data={"user": "ann"})
+    kept = cookies_of(client)
+
+    with storage.away():
+        refreshing = await serve(make_app(), {REFRESH: kept[REFRESH]})
+        assert_unavailable(await refreshing.get("/devices"))
+        assert_unavailable(await client.get("/devices"))
+        for path in ("/login", "/logout", "/logout-elsewhere", "/logout-everywhere"):
+            assert_unavailable(await client.post(path, data={"user": "eve"}))
+        assert cookies_of(client) == kept
+
+    assert len(await ask(client, "/devices")) == len(await ask(refreshing, "/devices")) == 1
+    await client.post("/logout", allow_redirects=False)
+    with storage.away():
+        thief = await serve(make_app(), kept)
+        assert_unavailable(await thief.get("/devices"))
+    assert (await thief.get("/devices")).status == 401
+    assert cookies_of(thief) == kept
+
+
 async def test_a_response_that_sets_a_cookie_is_kept_from_caches(serve: Serve) -> None:
     client = await serve(program("index")["app"])
     async with client.get("/") as response:
@@ -109,8 +142,6 @@ def test_the_diagrams_are_as_the_script_draws_them() -> None:
 
 
 def test_the_figures_of_speed_are_those_of_the_results_beside_the_chart() -> None:
-    import re
-
     results = json.loads((ROOT / "benchmarks" / "results.json").read_text())
     median = {name: ratio["median"] for name, ratio in results["ratios"].items()}
     facts = {(fact["group"], fact["name"]): fact["value"] for fact in results["facts"]}

@@ -21,6 +21,7 @@ from aiohttp_lionrock import (
     Session,
     SessionConfig,
     SessionDataError,
+    SessionManager,
     SessionTooLarge,
     TokenError,
     errors,
@@ -28,6 +29,7 @@ from aiohttp_lionrock import (
     setup,
 )
 from aiohttp_lionrock.settings.names import RESERVED
+from aiohttp_lionrock.testing import FakeClock
 
 PAGES = sorted(DOCS.rglob("*.md"))
 
@@ -118,6 +120,17 @@ async def test_a_refused_session_is_logged_by_its_code(serve: Serve, caplog: pyt
 async def test_a_manager_works_without_a_framework(capsys: pytest.CaptureFixture[str]) -> None:
     await program("api")["main"]()
     assert capsys.readouterr().out.startswith("ann ['lionrock-session=ey")
+
+
+async def test_the_clock_of_a_manager_can_be_moved(serve: Serve) -> None:
+    clock = FakeClock()
+    app = web.Application()
+    setup(app, manager=SessionManager(SessionConfig(), clock=clock))
+    app.router.add_get("/", program("index")["visits"])
+    client = await serve(app)
+    assert [await ask(client, "/") for _ in range(2)] == [{"visits": 1}, {"visits": 2}]
+    clock.advance(3 * 60 * 60)
+    assert await ask(client, "/") == {"visits": 1}
 
 
 def test_every_public_name_is_on_the_page_of_the_api() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import operator
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from typing import Any, ClassVar, Self
@@ -64,6 +64,10 @@ class SqliteStorage(JtiStorage):
         self._inserts = _batched(partial(self._settle, partial(Writes, self._sql.insert)))
         self._replaces = _batched(partial(self._settle, partial(Writes, self._sql.replace)))
         self._deletes = _batched(partial(self._settle, partial(Deletes, self._sql.delete)))
+
+    @property
+    def waits(self) -> Mapping[str, float]:
+        return {"busy_timeout": self._settings.busy_timeout}
 
     @classmethod
     def from_url(cls, url: str) -> Self:

@@ -40,8 +40,8 @@ class StorageLink(Deadline):
     def __init__(self, storage: JtiStorage, seconds: float) -> None:
         super().__init__(seconds)
         faults = [
-            f"the storage's {name} of {wait:g} s must be shorter than storage_timeout, {seconds:g} s: a call that is ended "
-            f"from outside cannot say whether it was done; lower {name} or raise storage_timeout"
+            f"the storage's {name} of {wait:g} s must be shorter than storage_timeout, {seconds:g} s: a call that is "
+            f"ended from outside cannot say whether it was done; lower {name} or raise storage_timeout"
             for name, wait in storage.waits.items()
             if wait >= seconds
         ]

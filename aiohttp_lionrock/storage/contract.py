@@ -42,7 +42,7 @@ class JtiStorage(ABC):
 
     @property
     def waits(self) -> Mapping[str, float]:
-        """How many seconds a call may wait by itself, by the name of the option that says so; none where not known.
+        """The options by which somebody has set how many seconds a call may wait by itself; by default none.
 
         Each must be shorter than ``storage_timeout``: what is ended from outside cannot say whether it was done.
         """

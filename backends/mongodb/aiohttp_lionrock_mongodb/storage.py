@@ -1,4 +1,7 @@
-"""MongoStorage: sessions in MongoDB, one document each. Importing it imports no driver: reading a URL or opening does."""
+"""MongoStorage: sessions in MongoDB, one document each, for many machines at once.
+
+Importing this file imports no driver: that is done when a URL is read or a storage opens.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -67,7 +70,7 @@ class MongoStorage(JtiStorage):
 
     @property
     def waits(self) -> Mapping[str, float]:
-        return {"timeout": self.timeout}
+        return {"timeout": self.timeout} if self.timeout != DEFAULT_TIMEOUT else {}
 
     @classmethod
     def from_url(cls, url: str) -> Self:

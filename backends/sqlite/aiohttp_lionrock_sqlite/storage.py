@@ -15,7 +15,7 @@ from aiohttp_lionrock.storage import Clock, Coalescer, JtiRecord, JtiStorage, is
 from .connection import connect_memory, connect_writer
 from .database import Database
 from .schema import hash_of
-from .settings import Settings
+from .settings import OPTIONS, Settings
 from .statements import Row, Statements, judge, record_of, row_of, sound, to_json
 from .transaction import Deletes, PurgeStep, Transaction, Writes
 
@@ -67,7 +67,8 @@ class SqliteStorage(JtiStorage):
 
     @property
     def waits(self) -> Mapping[str, float]:
-        return {"busy_timeout": self._settings.busy_timeout}
+        wait = self._settings.busy_timeout
+        return {"busy_timeout": wait} if wait != OPTIONS["busy_timeout"].default else {}
 
     @classmethod
     def from_url(cls, url: str) -> Self:

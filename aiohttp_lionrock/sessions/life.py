@@ -56,7 +56,7 @@ class Asked:
     """What the handler asked for, beside changing the data: a level, and labels for the record."""
 
     # What most requests ask for; kept off the instance until one asks for more.
-    level = Level.KEEP
+    level: Level = Level.KEEP
     labels: Mapping[str, str] = MappingProxyType({})
 
     def raise_to(self, level: Level) -> None:

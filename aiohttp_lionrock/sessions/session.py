@@ -122,8 +122,7 @@ class Session(MutableMapping[str, Any]):
         return self._life.data[key]
 
     def get(self, key: str, default: Any = None) -> Any:
-        data = self._life.data
-        return data[key] if key in data else default
+        return self._life.data.get(key, default)
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._life.check_open()

@@ -238,7 +238,7 @@ def _state(arguments: Arguments) -> tuple[Any, ...]:
     return (
         presented,
         asked.level,
-        copy.deepcopy(asked.labels),
+        dict(asked.labels),
         copy.deepcopy(dict(view)),
         {key: id(value) for key, value in view.items()},
         id(view),

@@ -49,6 +49,10 @@ class SessionData:
         self._has_own_parts = True
         return own
 
+    def get(self, key: str, default: Any) -> Any:
+        """The value of a key; the default where there is none."""
+        return self[key] if key in self._now else default
+
     def __setitem__(self, key: str, value: Any) -> None:
         self._own()[key] = value
         self.assigned.add(key)

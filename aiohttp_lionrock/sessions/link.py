@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
-from ..errors import StorageUnavailable
+from ..errors import ConfigError, StorageUnavailable
 from ..storage.contract import JtiStorage
 
 __all__ = ["Deadline", "StorageLink"]
@@ -32,10 +32,21 @@ class Deadline:
 
 
 class StorageLink(Deadline):
-    """The same for work on a storage, which it opens first where that has not succeeded yet."""
+    """The same for work on a storage, which it opens first where that has not succeeded yet.
+
+    Raises ConfigError where the storage may wait for longer by itself.
+    """
 
     def __init__(self, storage: JtiStorage, seconds: float) -> None:
         super().__init__(seconds)
+        faults = [
+            f"the storage's {name} of {wait:g} s must be shorter than storage_timeout, {seconds:g} s: a call that is "
+            f"ended from outside cannot say whether it was done; lower {name} or raise storage_timeout"
+            for name, wait in storage.waits.items()
+            if wait >= seconds
+        ]
+        if faults:
+            raise ConfigError(faults)
         self.storage = storage
         self._is_open = False
         self._is_closed = False

@@ -17,6 +17,8 @@ __all__ = ["Repairs", "Urgency"]
 
 MOST = 10_000  # that wait at one time
 BATCH = 100
+UNTOLD_BATCH = 20  # the end of an outage belongs to those who wait for an answer
+CLOSING = 2.0  # seconds
 FIRST_PAUSE = 0.1  # seconds
 LONGEST_PAUSE = 5.0
 GIVE_UP_AFTER = 600.0
@@ -98,13 +100,23 @@ class Repairs:
             await asyncio.gather(self._worker, return_exceptions=True)
             self._worker = None
         left = [repair for queue in self._queues.values() for repair in queue]
-        await asyncio.gather(*map(self._try, left))
+        await self._try_all(left)
         for queue in self._queues.values():
             queue.clear()
         self._keys.clear()
         lost, self._lost = self._lost + sum(repair.outcome is not _Outcome.DONE for repair in left), 0
         if lost:
             logger.warning("%d session records were left to be settled when the session manager closed", lost)
+
+    async def _try_all(self, left: list[_Repair]) -> None:
+        """Many at a time, until the storage is away or closing has taken long enough."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + CLOSING
+        for first in range(0, len(left), BATCH):
+            batch = left[first : first + BATCH]
+            await asyncio.gather(*map(self._try, batch))
+            if loop.time() >= ends or all(repair.outcome is _Outcome.AWAY for repair in batch):
+                return
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
@@ -141,8 +153,9 @@ class Repairs:
     def _take(self, now: float) -> list[_Repair]:
         """The most urgent that are due."""
         batch: list[_Repair] = []
-        for queue in self._queues.values():
-            while queue and queue[0].due <= now and len(batch) < BATCH:
+        for urgency, queue in self._queues.items():
+            most = BATCH if urgency is not Urgency.UNTOLD else min(BATCH, len(batch) + UNTOLD_BATCH)
+            while queue and queue[0].due <= now and len(batch) < most:
                 repair = heappop(queue)
                 self._keys.discard((repair.urgency, repair.key))
                 batch.append(repair)

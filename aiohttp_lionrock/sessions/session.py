@@ -153,7 +153,7 @@ class Session(MutableMapping[str, Any]):
         return self._life.data[key]
 
     def get(self, key: str, default: Any = None) -> Any:
-        return self[key] if key in self._life.data else default
+        return self._life.data.get(key, default)
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._life.check_open()

@@ -6,7 +6,7 @@ nothing below it knows HTTP.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import ClassVar, Self
 
@@ -39,6 +39,14 @@ class JtiStorage(ABC):
     """The version of this contract. A backend says in its own class body for which one it was written: `open_storage`
     refuses another one, and names who must be upgraded. One that does not say so inherits the version of whatever core
     is installed, and is never refused."""
+
+    @property
+    def waits(self) -> Mapping[str, float]:
+        """The options by which somebody has set how many seconds a call may wait by itself; by default none.
+
+        Each must be shorter than ``storage_timeout``: what is ended from outside cannot say whether it was done.
+        """
+        return {}
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         self.clock: Clock = system_time if clock is None else clock

@@ -94,9 +94,10 @@ class Visit:
 
     def mark(self, response: web.StreamResponse) -> None:
         """Puts in everything that a response which is being prepared needs."""
-        is_read = False
+        is_read, writer = False, None
         for slot in self.slots:
             if slot.changes:
+                writer = writer or slot.installation
                 put_cookies(response, slot.changes)
                 self._keep_from_caches(slot.installation, response)
                 directives = slot.installation.manager.config.clear_site_data_header
@@ -105,7 +106,8 @@ class Visit:
             is_read = is_read or slot.session is not None
         if is_read:
             mark_read(response)
-        self._warn_of_size(response)
+        if writer is not None and not writer.told_of_size:
+            self._warn_of_size(writer, response)
 
     async def session_of(self, installation: Installation, request: web.Request) -> Session:
         """The manager's session in this request, loaded where it is not there yet."""
@@ -157,9 +159,8 @@ class Visit:
             installation.told_of_caches = True
             logger.debug("Cache-Control %r of a response with session cookies was replaced by 'no-store'", replaced)
 
-    def _warn_of_size(self, response: web.StreamResponse) -> None:
-        writer = next((slot.installation for slot in self.slots if slot.changes), None)
-        if writer is None or writer.told_of_size or (size := head_size(response)) <= LARGE_HEAD:
+    def _warn_of_size(self, writer: Installation, response: web.StreamResponse) -> None:
+        if (size := head_size(response)) <= LARGE_HEAD:
             return
         writer.told_of_size = True
         logger.warning(

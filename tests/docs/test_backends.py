@@ -7,10 +7,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from aiohttp_lionrock_mongodb.settings import DEFAULT_COLLECTION, DEFAULT_TIMEOUT
 from aiohttp_lionrock_sqlite.settings import OPTIONS
 from support.pages import Serve, ask, assert_unavailable, blocks_of, cookies_of, examples, program, rows, shell, text
 
-from aiohttp_lionrock import MemoryStorage, open_storage
+from aiohttp_lionrock import ConfigError, MemoryStorage, open_storage
 from aiohttp_lionrock.storage import MAX_METADATA_BYTES, MAX_TEXT, JtiRecord
 
 
@@ -78,9 +79,10 @@ def written(value: object) -> str:
 
 def test_the_options_of_mongodb_are_those_of_the_page() -> None:
     listed = {row[0].strip("`"): row[1].strip("`") for row in rows("backends/mongodb")}
-    storage = open_storage("mongodb://127.0.0.1/app?collection=c&timeout=1")
-    assert listed == {"collection": "lionrock_sessions", "timeout": "2"}
-    assert type(storage).__name__ == "MongoStorage"
+    assert listed == {"collection": DEFAULT_COLLECTION, "timeout": f"{DEFAULT_TIMEOUT:g}"}
+    for option in listed:
+        with pytest.raises(ConfigError, match=option):
+            open_storage(f"mongodb://127.0.0.1/app?{option}=")
 
 
 async def test_a_backend_written_from_the_page_passes_the_suite_and_serves_an_app(

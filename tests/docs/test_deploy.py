@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import shutil
 import ssl
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from support.pages import (
     running,
     shell,
 )
+from support.programs import find_program
 
 from aiohttp_lionrock import JtiConfig, SessionConfig, SessionManager
 from aiohttp_lionrock.log import logger
@@ -199,12 +199,11 @@ web.run_app(app, host="127.0.0.1", port=PORT, max_field_size=32768)
 """
 
 
-@pytest.mark.skipif(shutil.which("nginx") is None, reason="there is no nginx here")
 async def test_nginx_passes_sessions_on_and_has_a_way_out_of_large_cookies(certificate: Path) -> None:
     folder, port, upstream = certificate, unused_port(), unused_port()
     (folder / "nginx.conf").write_text(nginx_conf(folder, port, upstream))
     (folder / "app.py").write_text(APP.replace("PORT", str(upstream)))
-    nginx = ["nginx", "-c", str(folder / "nginx.conf"), "-p", str(folder)]
+    nginx = [find_program("nginx", "nginx"), "-c", str(folder / "nginx.conf"), "-p", str(folder)]
     context = ssl.create_default_context(cafile=str(folder / "shop.pem"))
     context.check_hostname = False
     async with running(folder, upstream, sys.executable, "app.py"), running(folder, port, *nginx):

@@ -35,7 +35,7 @@ def test_a_url_gives_a_storage_that_is_not_open_and_shows_where_it_leads() -> No
 def test_a_url_without_options_has_defaults() -> None:
     storage = MongoStorage.from_url("mongodb://h/shop")
     assert repr(storage) == "<MongoStorage h/shop.lionrock_sessions>"
-    assert storage.timeout == 2.0
+    assert storage.timeout == 1.5
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from support.browser import (
     ACCESS_LIFETIME,
     LEEWAY,
     REFRESH,
+    SECRET,
     Browser,
     assert_untouched,
     leeway_begun,
@@ -18,7 +19,15 @@ from support.browser import (
 )
 from support.storages import Interleaved
 
-from aiohttp_lionrock import MemoryStorage, Session, SessionManager, TokenExpired, TokenRevoked
+from aiohttp_lionrock import (
+    ConfigError,
+    MemoryStorage,
+    Session,
+    SessionConfig,
+    SessionManager,
+    TokenExpired,
+    TokenRevoked,
+)
 from aiohttp_lionrock.testing import FakeClock
 
 # --- max_lifetime ------------------------------------------------------------------------------------------------
@@ -299,3 +308,18 @@ async def test_without_rotation_a_write_sends_both_tokens_under_the_same_ids(
     assert browser.refreshing["jti"] == before.refreshing["jti"]
     assert browser.refreshing["visits"] == 1
     assert not (await before.refresh()).is_new
+
+
+@pytest.mark.parametrize(
+    ("storage", "name"),
+    [("sqlite:///x.db?busy_timeout=2", "busy_timeout of 2 s"), ("mongodb://h/app?timeout=3", "timeout of 3 s")],
+)
+def test_a_storage_that_may_wait_for_longer_than_its_manager_is_refused(storage: str, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"the storage's {name} must be shorter than storage_timeout, 2 s"):
+        SessionManager(SessionConfig(secret=SECRET, storage=storage), environ={})
+    assert SessionManager(SessionConfig(secret=SECRET, storage=storage, storage_timeout=3.5), environ={}).storage
+
+
+@pytest.mark.parametrize("storage", ["memory://", "sqlite:///x.db", "mongodb://h/app"])
+def test_a_storage_as_it_comes_goes_with_any_storage_timeout(storage: str) -> None:
+    assert SessionManager(SessionConfig(secret=SECRET, storage=storage, storage_timeout=0.1), environ={}).storage

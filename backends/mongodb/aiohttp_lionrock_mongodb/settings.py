@@ -11,11 +11,12 @@ __all__ = [
     "DEFAULT_TIMEOUT",
     "LONGEST_TIMEOUT",
     "Target",
+    "check_database",
     "check_settings",
 ]
 
 DEFAULT_COLLECTION = "lionrock_sessions"
-DEFAULT_TIMEOUT = 2.0
+DEFAULT_TIMEOUT = 1.5
 LONGEST_TIMEOUT = 3600.0
 
 COLLECTION = r"(?!system\.)[^\s\x00$.][^\x00$]{0,119}"
@@ -46,3 +47,13 @@ def check_settings(collection: object, timeout: object) -> list[str]:
 
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def check_database(database: object) -> list[str]:
+    """The fault in what was given as a database, if any."""
+    if isinstance(database, Target):
+        return []
+    kind = type(database)  # not the object itself: a client and a collection have an attribute of every name
+    if kind.__module__.startswith("pymongo.synchronous") or not hasattr(kind, "get_collection"):
+        return ["MongoStorage needs a database of Motor or of PyMongo's AsyncMongoClient, or from_url"]
+    return []

@@ -12,7 +12,7 @@ from aiohttp_lionrock.errors import ConfigError, CorruptRecord, StorageUnavailab
 from aiohttp_lionrock.storage import Clock, Coalescer, JtiRecord, JtiStorage, is_storable_text
 
 from .documents import to_record
-from .settings import DEFAULT_COLLECTION, DEFAULT_TIMEOUT, Target, check_settings
+from .settings import DEFAULT_COLLECTION, DEFAULT_TIMEOUT, Target, check_database, check_settings
 
 if TYPE_CHECKING:
     from motor.motor_asyncio import AsyncIOMotorDatabase
@@ -43,8 +43,8 @@ class _Open:
 class MongoStorage(JtiStorage):
     """Keeps sessions in one MongoDB collection.
 
-    Takes a ready database of Motor or of PyMongo's `AsyncMongoClient`; the caller closes its client. `from_url` makes
-    a Motor client of its own. No call takes longer than ``timeout`` seconds, and `purge` no longer for 1,000 records.
+    Takes a database of Motor or of PyMongo's `AsyncMongoClient`, whose client the caller closes. `from_url` makes a
+    Motor client. No call takes longer than ``timeout`` seconds, and `purge` no longer for 1,000 records.
     """
 
     CONTRACT: ClassVar[int] = 1
@@ -58,7 +58,7 @@ class MongoStorage(JtiStorage):
         clock: Clock | None = None,
     ) -> None:
         super().__init__(clock=clock)
-        if faults := [*_check_database(database), *check_settings(collection, timeout)]:
+        if faults := [*check_database(database), *check_settings(collection, timeout)]:
             raise ConfigError(faults)
         self.timeout = timeout
         self._database = database
@@ -67,6 +67,10 @@ class MongoStorage(JtiStorage):
         self._reads: Coalescer[str, JtiRecord | None] = Coalescer(self._read, default=None, limit=BATCH)
         self._reader: asyncio.Task[Any] | None = None
         self._gates: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+
+    @property
+    def waits(self) -> Mapping[str, float]:
+        return {"timeout": self.timeout} if self.timeout != DEFAULT_TIMEOUT else {}
 
     @classmethod
     def from_url(cls, url: str) -> Self:
@@ -238,12 +242,3 @@ async def _close(client: "Client | None") -> None:
         from .motor import close
 
         await close(client)
-
-
-def _check_database(database: object) -> list[str]:
-    if isinstance(database, Target):
-        return []
-    kind = type(database)  # not the object itself: a client and a collection have an attribute of every name
-    if kind.__module__.startswith("pymongo.synchronous") or not hasattr(kind, "get_collection"):
-        return ["MongoStorage needs a database of Motor or of PyMongo's AsyncMongoClient, or from_url"]
-    return []

@@ -10,7 +10,7 @@ from aiohttp_lionrock.storage import MAX_NUMBER, Faults, Option, UrlOptions, fla
 
 from .schema import VERSIONS_TABLE
 
-__all__ = ["Settings"]
+__all__ = ["OPTIONS", "Settings"]
 
 MEMORY = ":memory:"
 

@@ -4,7 +4,7 @@ import asyncio
 import operator
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from typing import Any, ClassVar, Self
@@ -15,7 +15,7 @@ from aiohttp_lionrock.storage import Clock, Coalescer, JtiRecord, JtiStorage, is
 from .connection import connect_memory, connect_writer
 from .database import Database
 from .schema import hash_of
-from .settings import Settings
+from .settings import OPTIONS, Settings
 from .statements import Row, Statements, judge, record_of, row_of, sound, to_json
 from .transaction import Deletes, PurgeStep, Transaction, Writes
 
@@ -64,6 +64,11 @@ class SqliteStorage(JtiStorage):
         self._inserts = _batched(partial(self._settle, partial(Writes, self._sql.insert)))
         self._replaces = _batched(partial(self._settle, partial(Writes, self._sql.replace)))
         self._deletes = _batched(partial(self._settle, partial(Deletes, self._sql.delete)))
+
+    @property
+    def waits(self) -> Mapping[str, float]:
+        wait = self._settings.busy_timeout
+        return {"busy_timeout": wait} if wait != OPTIONS["busy_timeout"].default else {}
 
     @classmethod
     def from_url(cls, url: str) -> Self:

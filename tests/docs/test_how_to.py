@@ -311,8 +311,12 @@ async def test_errors_as_json_let_the_503_pass(serve: Serve, place: Path) -> Non
     assert (await client.get("/bug")).status == 500
 
 
-async def test_the_session_is_that_of_the_copy_which_aiohttp_remotes_makes(serve: Serve) -> None:
-    client = await serve(await program("how-to/middlewares", 1)["make_app"]())
+@pytest.mark.parametrize("where", ["inside", "outside"])
+async def test_the_session_is_that_of_the_copy_which_aiohttp_remotes_makes(serve: Serve, where: str) -> None:
+    app = await program("how-to/middlewares", 1)["make_app"]()
+    if where == "outside":
+        app.middlewares.insert(0, app.middlewares.pop())
+    client = await serve(app)
     headers = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
     for visits in (1, 2):
         seen = await ask(client, "/", headers=headers)

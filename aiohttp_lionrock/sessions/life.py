@@ -111,7 +111,7 @@ class Plan(NamedTuple):
 
 
 # Looking a member up in its class costs about as much as the rest of a decision.
-_FRESH, _, _REFRESHED, _SUPERSEDED = Arrival
+_FRESH, _LOADED, _REFRESHED, _SUPERSEDED = Arrival
 _, _ASKS_WRITE, _ASKS_RENEW, _ASKS_END = Level
 
 _NOTHING = Plan(Act.NOTHING)

@@ -74,7 +74,7 @@ class Saver:
 
     def _draft(self, life: Life, presented: Presented, planned: Plan) -> Draft:
         draft = Draft(life, presented, self._policies, int(self._clock()))
-        if not planned.refreshes or (draft.subject is None and self._limits.anonymous is not None):
+        if not planned.refreshes or not self._limits.gives_refresh(draft.subject):
             draft.policies = self._policies[:1]
         if planned.act is Act.MOVE and draft.sid == presented.sid:
             draft.sid = str(uuid4())

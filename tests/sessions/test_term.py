@@ -190,3 +190,15 @@ async def test_the_time_of_the_login_is_kept_until_the_next_proof(clock: FakeClo
     assert (await browser.visit()).authenticated_at == clock()
     await browser.visit(lambda session: session.pop("sub"), lambda session: session.update(notice="bye"))
     assert (await browser.visit()).authenticated_at is None
+
+
+@both_ways
+async def test_without_rotation_a_refresh_gives_an_access_token_of_the_usual_lifetime(
+    clock: FakeClock, stored: bool
+) -> None:
+    browser = browser_with(clock, stored=stored, refresh_token={"rotate": False})
+    await browser.visit(log_in, lambda session: session.expire_in(90 * DAY))
+    clock.advance(3 * HOUR)
+    await browser.refresh()
+    assert browser.sent.keys() == {ACCESS}
+    assert browser.access["exp"] == clock() + 2 * HOUR

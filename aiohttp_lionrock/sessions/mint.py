@@ -114,7 +114,7 @@ class TokenMint:
         return claims
 
     def _usual_end(self, draft: Draft, policy: TokenPolicy, issued: int) -> int:
-        """The end of the token's lifetime, or of the login's own; an access token with a refresh token need not reach it."""
+        """The end of the token's lifetime or, in its place, of the login's own; an access token need not reach that."""
         end, until = issued + policy.lifetime, draft.life.term.until
         if until is None:
             return end

@@ -124,7 +124,7 @@ class Moves:
     async def _continued(self, record: JtiRecord, draft: Draft) -> tuple[JtiRecord, list[Issued]]:
         """The record as it is to be, and the tokens of this response under it."""
         presented, successor, refresh_iat = draft.presented, record, None
-        if presented.arrival is Arrival.REFRESHED and self._config.rotate and self._covers("refresh"):
+        if presented.arrival is Arrival.REFRESHED and self._rotates(draft):
             if record.refresh_jti == presented.jti:
                 fresh = await self._fresh_jti("refresh", draft)
                 successor = replace(record, refresh_jti=fresh, previous_jti=record.refresh_jti, rotated_at=None)
@@ -202,9 +202,10 @@ class Moves:
 
         self._repairs.add(Urgency.LEEWAY, f"{stored.sid} {stored.previous_jti}", settle)
 
-    def _covers(self, use: str) -> bool:
-        policy = self._config.access if use == "access" else self._config.refresh
-        return policy is not None and policy.covered
+    def _rotates(self, draft: Draft) -> bool:
+        """Whether the response carries a refresh token in the place of the one that came."""
+        refresh = self._config.refresh
+        return self._config.rotate and refresh is not None and refresh.covered and refresh in draft.policies
 
     async def _fresh_jti(self, use: str, draft: Draft) -> str | None:
         policy = self._config.access if use == "access" else self._config.refresh

@@ -1,5 +1,6 @@
 """How long a session lasts: a login's own term, idleness, sessions without a user, and the time of the login."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -202,3 +203,17 @@ async def test_without_rotation_a_refresh_gives_an_access_token_of_the_usual_lif
     await browser.refresh()
     assert browser.sent.keys() == {ACCESS}
     assert browser.access["exp"] == clock() + 2 * HOUR
+
+
+async def test_a_visitor_whose_refresh_token_is_older_than_the_setting_is_no_thief(clock: FakeClock) -> None:
+    browser = browser_with(clock)
+    await browser.write(cart=["tea"])
+    assert browser.manager.storage is not None
+    config = SessionConfig(secret=SECRET, refresh_token=True, anonymous_lifetime=DAY, storage=browser.manager.storage)
+    later = browser.copy(SessionManager(config, clock=clock, environ={}))
+    for _ in range(3):
+        clock.advance(3 * HOUR)
+        assert (await later.refresh())["cart"] == ["tea"]
+        await asyncio.sleep(0.01)  # a leeway would begin now
+    clock.advance(DAY)
+    assert isinstance((await later.refresh()).rejected, TokenExpired)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..errors import TokenClaimError, TokenExpired
 from ..settings.config import SessionConfig
 from ..settings.names import TERM
-from ..tokens.codec import read_time
+from ..tokens.codec import read_term_end, read_time
 
 __all__ = ["Limits", "Term"]
 
@@ -27,7 +27,7 @@ class Term(NamedTuple):
         told = claims.get(TERM)
         if not isinstance(told, dict):
             return _USUAL
-        return cls(told.get("until"), told.get("at_close") is True)
+        return cls(read_term_end(claims), told.get("at_close") is True)
 
     def claim(self) -> dict[str, Any] | None:
         """As a token carries it; None for the usual term."""

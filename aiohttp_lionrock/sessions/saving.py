@@ -79,8 +79,7 @@ class Saver:
         if planned.act is Act.MOVE and draft.sid == presented.sid:
             draft.sid = str(uuid4())
             draft.created_at = None
-        is_login = planned.act is not Act.WRITE and (not planned.inherits or planned.insists)
-        if is_login and not life.asked.authenticated:
+        if planned.begins:
             draft.authenticated_at = None if draft.subject is None else draft.now
         return draft
 

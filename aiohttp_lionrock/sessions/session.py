@@ -122,7 +122,6 @@ class Session(MutableMapping[str, Any]):
     def authenticate(self) -> None:
         """Notes that the user has just proved who they are, as at a login: `authenticated_at` is now."""
         self._ask(Level.WRITE)
-        self._life.asked.authenticated = True
         self._life.authenticated_at = int(self._life.clock())
 
     def describe(self, labels: Mapping[str, str] | None = None, /, *, cut: bool = False, **more: str) -> None:

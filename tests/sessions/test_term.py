@@ -217,3 +217,18 @@ async def test_a_visitor_whose_refresh_token_is_older_than_the_setting_is_no_thi
         await asyncio.sleep(0.01)  # a leeway would begin now
     clock.advance(DAY)
     assert isinstance((await later.refresh()).rejected, TokenExpired)
+
+
+@both_ways
+async def test_a_proof_counts_for_the_login_that_follows_a_logout_and_not_for_nobody(
+    clock: FakeClock, stored: bool
+) -> None:
+    browser = browser_with(clock, stored=stored)
+    await browser.log_in()
+    clock.advance(10)
+    await browser.visit(Session.authenticate, Session.invalidate, lambda session: session.update(sub="bob"))
+    assert (await browser.visit()).authenticated_at == clock()
+    await browser.visit(
+        Session.authenticate, lambda session: session.pop("sub"), lambda session: session.update(notice="bye")
+    )
+    assert (await browser.visit()).authenticated_at is None

@@ -78,8 +78,8 @@ class Saver:
             draft.policies = self._policies[:1]
         if planned.act is Act.MOVE and draft.sid == presented.sid:
             draft.sid = str(uuid4())
-            draft.created_at = None
         if planned.begins:
+            draft.created_at = None
             draft.authenticated_at = None if draft.subject is None else draft.now
         return draft
 

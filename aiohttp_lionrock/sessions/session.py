@@ -95,7 +95,6 @@ class Session(MutableMapping[str, Any]):
         """Same data under a new sid, the old one revoked: call it at login and at any change of privilege."""
         self._ask(Level.RENEW)
         self._life.take_new_sid()
-        self._life.created_at = None
 
     def invalidate(self) -> None:
         """Logout: data gone, the session revoked, cookies deleted. What is stored afterwards is a new session."""

@@ -57,6 +57,23 @@ async def test_max_lifetime_holds_over_writes_of_a_session_without_refresh_token
     assert (await browser.visit()).is_new
 
 
+@pytest.mark.parametrize("limit", ["max_lifetime", "anonymous_lifetime"])
+async def test_a_renewal_gives_no_second_life_and_a_login_does(
+    build: Callable[..., SessionManager], clock: FakeClock, limit: str
+) -> None:
+    browser = Browser(build(**{limit: 1500, "access_token": {"expires": 1500}}))
+    await browser.write(cart=["tea"])
+    clock.advance(1000)
+    await browser.visit(Session.renew)
+    clock.advance(500)
+    assert (await browser.visit()).is_new
+    await browser.write(cart=["mug"])
+    clock.advance(1000)
+    await browser.log_in()
+    clock.advance(1499)
+    assert (await browser.visit())["cart"] == ["mug"]
+
+
 async def test_max_lifetime_holds_without_a_storage_too(clock: FakeClock) -> None:
     browser = Browser(make_manager(None, clock, max_lifetime=1500))
     await browser.log_in()

@@ -16,7 +16,7 @@ from .jti import JtiAuthority
 from .life import Act, Arrival, Asked, Level, Plan, Presented, Rules, plan
 from .mint import Draft, Issued
 from .state import Life
-from .term import Limits
+from .term import Limits, Term
 
 __all__ = ["Saver"]
 
@@ -54,7 +54,9 @@ class Saver:
         if planned.act is Act.END:
             return await self._end(life, presented)
         if planned.leaves:
-            life.leave()
+            life.data.keep_assigned()
+        if planned.begins and not life.asked.sets_term:
+            life.term = Term()
         life.data.check()
         draft = self._draft(life, presented, planned)
         try:

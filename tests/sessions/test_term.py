@@ -232,3 +232,14 @@ async def test_a_proof_counts_for_the_login_that_follows_a_logout_and_not_for_no
         Session.authenticate, lambda session: session.pop("sub"), lambda session: session.update(notice="bye")
     )
     assert (await browser.visit()).authenticated_at is None
+
+
+@both_ways
+async def test_a_login_has_a_term_of_its_own_and_not_that_of_the_login_before(clock: FakeClock, stored: bool) -> None:
+    browser = browser_with(clock, stored=stored)
+    await browser.visit(log_in, lambda session: session.expire_in(HOUR))
+    clock.advance(HOUR - 60)
+    await browser.visit(Session.renew)
+    assert ages(browser) == {ACCESS: 60, REFRESH: 60}
+    await browser.visit(log_in)
+    assert ages(browser) == {ACCESS: None, REFRESH: 30 * DAY}

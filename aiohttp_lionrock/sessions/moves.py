@@ -60,7 +60,7 @@ class Moves:
         self._endings = endings
         self._turns = turns
 
-    async def start(self, draft: Draft, metadata: Mapping[str, str] | None = None) -> list[Issued]:
+    async def start(self, draft: Draft, plan: Plan, metadata: Mapping[str, str] | None = None) -> list[Issued]:
         """Inserts a sid that was made in this very request."""
         presented = draft.presented
         grant = Grant(await self._fresh_jti("access", draft), await self._fresh_jti("refresh", draft))
@@ -77,7 +77,8 @@ class Moves:
             subject=subject,
             metadata=merged_labels(metadata or {}, draft.life.asked.labels),
         )
-        await self._caps.check(subject, presented.sid)
+        if plan.begins:
+            await self._caps.check(subject, presented.sid)
         try:
             await self._storage.insert(record)
         except (StorageError, asyncio.CancelledError) as exc:
@@ -85,7 +86,8 @@ class Moves:
                 self._undoing.start(draft.sid, looks=UNDO_LOOKS)
             raise
         try:
-            await self._caps.keep_to(record, presented.sid)
+            if plan.begins:
+                await self._caps.keep_to(record, presented.sid)
             if presented.arrival is Arrival.SUPERSEDED and presented.subject == subject:
                 await self._end_disputed(draft)
         except BaseException:
@@ -102,7 +104,7 @@ class Moves:
         presented = draft.presented
         assert presented.sid is not None
         old = presented.record or await self._storage.get(presented.sid)
-        issued = await self.start(draft, old.metadata if old and not plan.leaves else None)
+        issued = await self.start(draft, plan, old.metadata if old and not plan.leaves else None)
         try:
             await self._hand_over(presented.sid, old, draft, plan)
         except BaseException:

@@ -86,7 +86,7 @@ class RecordJti(JtiAuthority):
         if plan.act is Act.WRITE:
             return await self._link(self._moves.write, draft)
         if plan.act is Act.START:
-            work = self._begun(self._link(self._moves.start, draft))
+            work = self._begun(self._link(self._moves.start, draft, plan))
         else:
             work = self._begun(self._link(self._moves.move, draft, plan))
         if draft.presented.sid is not None:  # it is left for another one

@@ -151,3 +151,15 @@ async def test_one_users_sid_is_not_ended_in_the_name_of_another(storage: JtiSto
     assert await ann.is_logged_in()
     assert await manager.revoke(ann.sid, subject="ann")
     assert not await manager.revoke("no such sid", subject="ann")
+
+
+@pytest.mark.parametrize("when_full", ["oldest", "refuse"])
+async def test_a_renewal_is_no_login_where_a_cap_was_lowered(
+    storage: JtiStorage, clock: FakeClock, when_full: str
+) -> None:
+    before = manager_of(storage, clock)
+    browsers = [await log_in(before) for _ in range(3)]
+    manager = manager_of(storage, clock, max_sessions=1, when_full=when_full)
+    renewed = browsers[0].copy(manager)
+    await renewed.visit(Session.renew)
+    assert [await browser.is_logged_in() for browser in (renewed, *browsers[1:])] == [True, True, True]

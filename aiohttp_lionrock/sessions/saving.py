@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from uuid import uuid4
 
-from ..errors import StorageError, TokenRevoked
+from ..errors import SessionLimitReached, StorageError, TokenRevoked
 from ..log import logger
 from ..settings.config import SessionConfig, TokenPolicy
 from ..settings.cookies import CookieChange, CookieOptions
@@ -64,7 +64,7 @@ class Saver:
         except TokenRevoked as fault:
             life.rejected = fault
             return []
-        except (StorageError, asyncio.CancelledError):
+        except (StorageError, SessionLimitReached, asyncio.CancelledError):
             if draft.sid == life.sid and planned.act is not Act.WRITE:
                 life.take_new_sid()  # whoever saves again must not meet what is being undone
             raise

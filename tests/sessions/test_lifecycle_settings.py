@@ -147,6 +147,18 @@ async def test_a_cached_check_is_trusted_for_its_time_and_not_a_second_longer(
     assert (await browser.visit()).is_new
 
 
+async def test_a_clock_that_is_set_back_does_not_lengthen_trust(
+    build: Callable[..., SessionManager], clock: FakeClock
+) -> None:
+    browser, other = Browser(build(jti={"cache_ttl": 5})), build()
+    await browser.log_in()
+    clock.advance(500)
+    await browser.visit(only=ACCESS)
+    await other.revoke(browser.sid)
+    clock.advance(-400)
+    assert_untouched(browser, await browser.visit(only=ACCESS), TokenRevoked)
+
+
 async def test_trust_is_not_renewed_by_being_used(build: Callable[..., SessionManager], clock: FakeClock) -> None:
     browser = Browser(build(jti={"cache_ttl": 30}))
     await browser.log_in()

@@ -143,6 +143,7 @@ class Moves:
             access_jti=grant.access_jti,
             refresh_jti=grant.refresh_jti,
             expires_at=max(record.expires_at, _latest_exp(issued)),
+            subject=draft.subject,
             metadata=merged_labels(record.metadata, draft.life.asked.labels),
             seen_at=self._sightings.seen_at(record, draft.now),
         )

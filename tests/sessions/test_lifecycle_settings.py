@@ -328,3 +328,20 @@ async def test_without_rotation_a_write_sends_both_tokens_under_the_same_ids(
     assert browser.refreshing["jti"] == before.refreshing["jti"]
     assert browser.refreshing["visits"] == 1
     assert not (await before.refresh()).is_new
+
+
+# --- subject_key -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", ["sub", "account"])
+async def test_a_session_from_before_another_subject_key_is_its_users_once_it_is_written(
+    build: Callable[..., SessionManager], clock: FakeClock, before: str
+) -> None:
+    old = Browser(build(subject_key=before))
+    await old.log_in("ann", user_id=7)
+    browser = old.copy(build(subject_key="user_id"))
+    clock.advance(ACCESS_LIFETIME)
+    await browser.refresh()
+    assert [record.sid for record in await browser.manager.sessions(7)] == [browser.sid]
+    assert await browser.manager.revoke_subject(7) == 1
+    assert not await browser.is_logged_in()

@@ -56,13 +56,12 @@ class Level(IntEnum):
 class Asked:
     """What the handler asked for, beside changing the data: a level, and labels for the record.
 
-    ``authenticated``: the user has just proved who they are; ``sets_term``: this login lasts as long as it says.
+    ``sets_term``: this login lasts as long as it says.
     """
 
     # What most requests ask for; kept off the instance until one asks for more.
     level: Level = Level.KEEP
     labels: Mapping[str, str] = MappingProxyType({})
-    authenticated: bool = False
     sets_term: bool = False
 
     def raise_to(self, level: Level) -> None:
@@ -108,6 +107,11 @@ class Plan(NamedTuple):
     inherits: bool = False
     insists: bool = False
     leaves: bool = False
+
+    @property
+    def begins(self) -> bool:
+        """Whether this is a login, a visitor's first session or the one after a logout: no mere renewal, no write."""
+        return self.act in (Act.START, Act.MOVE) and (self.insists or not self.inherits)
 
 
 # Looking a member up in its class costs about as much as the rest of a decision.

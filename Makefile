@@ -21,7 +21,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 $(PYENV
 find = $(shell for python in python$(1) $(PYENV)/$(1).*/bin/python; do \
 	[ "$$("$$python" -c '$(VERSION)' 2>/dev/null)" = $(1) ] && echo "$$python" && break; done)
 
-.PHONY: help demo quickstart test lint pytest format build test-wheels test-pythons test-faults test-races browser clean environment
+.PHONY: help demo quickstart test lint pytest format build test-wheels test-pythons test-faults test-races browser docs docs-run clean environment
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1#/p' Makefile | awk -F'#' '{ printf "make %-15s%s\n", $$1, $$2 }'
@@ -99,8 +99,23 @@ browser: ## install Chromium, nginx and Apache for the tests, by apt-get as root
 		echo "not installed:$$missing; that needs apt-get and root" >&2; \
 	fi
 
+# The site is built in an environment of its own, .venv-docs; a warning fails it.
+
+docs: ## build the documentation site into build/docs
+	@$(MAKE) --no-print-directory docs-run VENV=.venv-docs
+
+docs-run: $(VENV)/.docs-ready
+	@$(BIN)/python docs/diagrams.py
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "built: build/docs/index.html"
+
+$(VENV)/.docs-ready: $(PYPROJECTS) | environment
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group docs -e . -e backends/sqlite -e backends/mongodb
+	@touch $@
+
 clean: ## remove what was made, the environments too
-	rm -rf .venv .venv-3.* build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-docs .venv-3.* build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # The environment is made once, and its packages are installed again when a pyproject.toml has changed.
 

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # Blocks that another one imports, by the heading they stand under and their place there.
-NAMES = {("Write a backend", 0): "jsonfile_sessions"}
+NAMES: dict[tuple[str, int], str] = {}
 
 
 def blocks() -> dict[tuple[str, int], str]:
@@ -44,7 +44,7 @@ def complaints(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def test_the_readme_has_python_blocks() -> None:
-    assert len(BLOCKS) >= 9
+    assert len(BLOCKS) >= 2
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=module_of)

@@ -1,0 +1,234 @@
+"""The deploy pages on real servers: gunicorn, nginx's sizes, the environment, probes, secrets and purges."""
+
+import re
+import shlex
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from aiohttp import ClientSession, CookieJar, TCPConnector
+from aiohttp.test_utils import unused_port
+from support.pages import (
+    SECRET,
+    Serve,
+    ask,
+    assert_unavailable,
+    blocks_of,
+    cookies_of,
+    examples,
+    program,
+    rows,
+    running,
+    shell,
+)
+from support.programs import find_program
+
+from aiohttp_lionrock import JtiConfig, SessionConfig, SessionManager
+from aiohttp_lionrock.log import logger
+
+ROOT = Path(__file__).parents[2]
+CORE = ROOT / "aiohttp_lionrock"
+
+
+async def test_gunicorn_serves_sessions_from_several_processes(place: Path) -> None:
+    port = unused_port()
+    (place / "shop.py").write_text(blocks_of("deploy/gunicorn")[0].replace("/var/lib/shop", str(place)))
+    assert program("deploy/gunicorn")["make_app"] is not None
+    [line] = examples("deploy/gunicorn", "sh")
+    command = shlex.split(line.replace("127.0.0.1:8080", f"127.0.0.1:{port}").replace("--workers 4", "--workers 2"))
+    async with running(place, port, sys.executable, "-m", *command, PYTHONPATH=str(place)):
+        jar = CookieJar(unsafe=True, treat_as_secure_origin=f"http://127.0.0.1:{port}")
+        seen: list[dict[str, int]] = []
+        async with ClientSession(cookie_jar=jar) as client:
+            for _ in range(40):
+                async with client.get(f"http://127.0.0.1:{port}/", headers={"Connection": "close"}) as response:
+                    seen.append(await response.json())
+                if len({one["process"] for one in seen}) == 2:
+                    break
+    assert [one["visits"] for one in seen] == list(range(1, len(seen) + 1))
+    assert len({one["process"] for one in seen}) == 2
+
+
+async def test_the_environment_configures_an_image_and_its_probes(
+    serve: Serve, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [lines] = examples("deploy/containers", "sh")
+    for line in lines.splitlines():
+        monkeypatch.setenv(*line.split("=", 1))
+    config = SessionConfig.from_env()
+    assert config.refresh is not None
+    assert (config.access.lifetime, config.refresh.lifetime, config.access.covered) == (900, 604_800, True)
+    assert (config.audience, config.access.cookie.path) == (("shop", "api"), "/shop/")
+    assert config.jti_policy == JtiConfig(reuse_leeway=10)
+
+    client = await serve(await program("deploy/containers")["make_app"]())
+    assert await ask(client, "/") == {"visits": 1}
+    assert (await client.get("/ready")).status == 200
+    away = (place / "sessions.db").rename(place / "away.db")
+    assert_unavailable(await client.get("/ready"))
+    assert (await client.get("/alive")).status == 200
+    away.rename(place / "sessions.db")
+    assert (await client.get("/ready")).status == 200
+
+
+def secrets_after(lines: str, **environ: str) -> dict[str, str]:
+    """The session secrets in the environment after these lines of shell."""
+    told = [line.partition("=") for line in shell(f"{lines}\nenv", **environ).splitlines()]
+    return {name: value for name, _, value in told if name.startswith("SESSION_SECRET")}
+
+
+async def test_the_secret_is_changed_without_logging_anybody_out(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def visits(environ: dict[str, str], cookies: dict[str, str]) -> tuple[int, dict[str, str]]:
+        """One visit to a server that is started with this environment."""
+        for name in ("SESSION_SECRET", "SESSION_SECRET_PREVIOUS"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        client = await serve(program("index")["app"], cookies)
+        return (await ask(client, "/"))["visits"], cookies_of(client)
+
+    announce, change, end = examples("deploy/secrets", "sh")
+    before = {"SESSION_SECRET": SECRET}
+    count, old_cookies = await visits(before, {})
+    assert count == 1
+
+    announced = secrets_after(announce, **before)
+    assert announced["SESSION_SECRET"] == SECRET != announced["SESSION_SECRET_PREVIOUS"]
+    changed = secrets_after(change, **announced)
+    new = announced["SESSION_SECRET_PREVIOUS"]
+    assert changed == {"SESSION_SECRET": new, "SESSION_SECRET_PREVIOUS": SECRET}
+    count, new_cookies = await visits(changed, old_cookies)
+    assert count == 2, "old cookies are good while the old secret is the previous one"
+    assert (await visits(announced, new_cookies))[0] == 3, "a process that is not restarted yet knows the new one"
+    for cookie in new_cookies.values():
+        jwt.decode(cookie, new, algorithms=["HS256"])
+        with pytest.raises(jwt.InvalidSignatureError):
+            jwt.decode(cookie, SECRET, algorithms=["HS256"])
+
+    after = secrets_after(end, **changed)
+    assert after == {"SESSION_SECRET": new}
+    assert (await visits(after, old_cookies))[0] == 1, "without the old secret they are refused"
+    assert (await visits(after, new_cookies))[0] == 3
+
+
+async def test_a_purge_from_outside_of_the_application(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SESSION_SECRET")
+    url = f"sqlite:///{place}/sessions.db"
+    with monkeypatch.context() as past:
+        past.setenv("SESSION_SECRET", SECRET)
+        async with SessionManager(SessionConfig(storage=url, expires=60), clock=lambda: 1_000_000_000) as manager:
+            session = await manager.load({})
+            session["sub"] = "ann"
+            await manager.save(session)
+    purge = program("deploy/operations")["purge"]
+    assert [await purge(url) for _ in range(2)] == [1, 0]
+
+
+def test_the_lines_of_the_log_are_those_of_the_library() -> None:
+    assert logger.name == "aiohttp_lionrock"
+    source = "\n".join(path.read_text() for path in CORE.rglob("*.py"))
+    source = re.sub(r'"\s*\n\s*f?"', "", source)
+    for level, line, *_ in rows("deploy/operations", "Logs"):
+        parts = [re.escape(part.strip()) for part in line.split(", with")[0].split("…")]
+        pattern = r"logger\.(\w+)\(\s*\"" + ".{0,6}".join(f'[^"]*?{part}' for part in parts)
+        found = re.findall(pattern, source)
+        assert level in found, line
+
+
+async def test_a_user_with_large_cookies_is_served_where_the_limit_is_raised(place: Path) -> None:
+    port = unused_port()
+    assert program("deploy/proxies")["make_app"] is not None
+    (place / "app.py").write_text(blocks_of("deploy/proxies")[0].replace("port=8080", f"port={port}"))
+    async with running(place, port, sys.executable, "app.py"), ClientSession() as client:
+        for size, status in ((16_000, 200), (40_000, 400)):
+            headers = {"Cookie": f"other={'x' * size}"}
+            async with client.get(f"http://127.0.0.1:{port}/", headers=headers) as response:
+                assert response.status == status
+
+
+@pytest.fixture
+def certificate(place: Path) -> Path:
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=shop.example"
+    files = ["-keyout", str(place / "shop.key"), "-out", str(place / "shop.pem")]
+    subprocess.run([*make.split(), *files], check=True, capture_output=True)
+    return place
+
+
+def nginx_conf(folder: Path, port: int, upstream: int) -> str:
+    """Both server blocks of the page as one, on ports of this machine, with all files in the folder."""
+    proxy, sizes = examples("deploy/proxies", "nginx")
+    location = re.search(r"    location / \{.*?\n    \}\n", proxy, re.DOTALL)
+    assert location is not None
+    ssl_lines = "".join(re.findall(r"    ssl_.*\n", proxy))
+    buffers = "proxy_buffer_size 16k; proxy_buffers 8 16k;"
+    prefix = f"    location /shop/ {{ proxy_pass http://127.0.0.1:{upstream}/; {buffers} }}\n"
+    small = f"    location /small/ {{ proxy_pass http://127.0.0.1:{upstream}/; }}\n"
+    server = sizes.rstrip().removesuffix("}") + ssl_lines + location[0] + prefix + small + "}"
+    for old, new in {
+        "listen 443": f"listen 127.0.0.1:{port}",
+        "127.0.0.1:8080": f"127.0.0.1:{upstream}",
+        "/etc/ssl/": f"{folder}/",
+    }.items():
+        server = server.replace(old, new)
+    temporary = "".join(
+        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    return (
+        f"daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;\n"
+        f"events {{}}\nhttp {{ access_log off; {temporary}\n{server}\n}}\n"
+    )
+
+
+APP = """
+from aiohttp import web
+from aiohttp_lionrock import get_session, setup
+
+async def store(request):
+    session = await get_session(request)
+    session["text"] = "x" * int(request.query.get("size", 0))
+    return web.Response()
+
+app = web.Application()
+setup(app, refresh_token=True)
+app.router.add_get("/", store)
+web.run_app(app, host="127.0.0.1", port=PORT, max_field_size=32768)
+"""
+
+
+async def test_nginx_passes_sessions_on_and_has_a_way_out_of_large_cookies(certificate: Path) -> None:
+    folder, port, upstream = certificate, unused_port(), unused_port()
+    (folder / "nginx.conf").write_text(nginx_conf(folder, port, upstream))
+    (folder / "app.py").write_text(APP.replace("PORT", str(upstream)))
+    nginx = [find_program("nginx", "nginx"), "-c", str(folder / "nginx.conf"), "-p", str(folder)]
+    context = ssl.create_default_context(cafile=str(folder / "shop.pem"))
+    context.check_hostname = False
+    async with running(folder, upstream, sys.executable, "app.py"), running(folder, port, *nginx):
+        url = f"https://127.0.0.1:{port}"
+        jar = CookieJar(unsafe=True)
+        async with ClientSession(cookie_jar=jar, connector=TCPConnector(ssl=context)) as client:
+
+            async def get(path: str, **headers: str) -> tuple[int, Any]:
+                async with client.get(url + path, headers=headers) as response:
+                    return response.status, response.headers
+
+            assert (await get("/?size=1500"))[0] == 200
+            assert (await get("/shop/"))[0] == 200
+            assert (await get("/small/"))[0] == 200
+            assert (await get("/small/?size=1500"))[0] == 502, "the head is larger than nginx's default"
+            status, headers = await get("/", Cookie=f"other={'x' * 17_000}")
+            assert status == 400
+            deleted = [line.partition("=")[0] for line in headers.getall("Set-Cookie")]
+            assert deleted == ["lionrock-session", "lionrock-session-refresh"]
+            assert list(jar) == []
+
+
+def test_the_sizes_of_the_page_are_those_of_the_settings() -> None:
+    sizes = {row[0]: row[1] for row in rows("deploy/proxies", "Sizes")}
+    config = SessionConfig()
+    assert sizes["`max_cookies_length`"].startswith(f"{config.max_cookies_length:,}")
+    assert sizes["the browser"].startswith(f"{config.max_token_length:,}")
+    assert sizes["aiohttp, request"] == "`max_field_size`, 8,190 bytes a line"

@@ -1,0 +1,180 @@
+"""What the reference pages list is what the code has."""
+
+import ast
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from support.pages import DOCS, ROOT, Serve, ask, cookies_of, examples, program, rows, shell, text
+
+import aiohttp_lionrock
+import aiohttp_lionrock.testing
+from aiohttp_lionrock import (
+    AccessTokenConfig,
+    ConfigError,
+    CookieConfig,
+    JtiConfig,
+    RefreshTokenConfig,
+    Session,
+    SessionConfig,
+    SessionDataError,
+    SessionManager,
+    SessionTooLarge,
+    TokenError,
+    errors,
+    get_session,
+    setup,
+)
+from aiohttp_lionrock.settings.names import RESERVED
+from aiohttp_lionrock.testing import FakeClock
+
+PAGES = sorted(DOCS.rglob("*.md"))
+
+
+@pytest.mark.parametrize("kind", [SessionConfig, AccessTokenConfig, RefreshTokenConfig, JtiConfig])
+def test_the_table_has_every_setting_and_its_default(kind: Any) -> None:
+    written = {
+        name.strip("`"): ast.literal_eval(default.strip("`")) for name, default, _ in rows("settings", kind.__name__)
+    }
+    assert list(written.items()) == [(field.name, field.default) for field in fields(kind) if field.init]
+
+
+def test_the_table_has_every_cookie_attribute_and_its_default() -> None:
+    written = {
+        name.strip("`"): ast.literal_eval(default.strip("`")) for name, default, _ in rows("settings", "CookieConfig")
+    }
+    assert list(written) == [field.name for field in fields(CookieConfig)]
+    assert {written.pop("previous_domains"), written.pop("previous_paths")} == {None}
+    assert written == dict(SessionConfig().access.cookie)
+
+
+def test_the_configuration_of_the_page_is_read() -> None:
+    config = program("settings")["config"]
+    assert (config.name, config.access.cookie.path, config.jti_policy.reuse_leeway) == ("shop-session", "/shop/", 10)
+    assert isinstance(program("settings")["make_app"](), web.Application)
+
+
+def test_all_faults_of_a_configuration_come_in_one_message() -> None:
+    with pytest.raises(ConfigError) as caught:
+        SessionConfig.from_mapping({"algorithm": "none", "expires": 0, "refreshTokens": True})
+    assert len(caught.value.faults) == 3
+
+
+def test_the_names_that_cannot_be_stored_are_listed() -> None:
+    [sentence] = re.findall(r"^- (`aud`.*?)cannot be stored", text("settings"), re.DOTALL | re.MULTILINE)
+    assert set(re.findall("`(.*?)`", sentence)) == RESERVED
+    tokens = {name for row in rows("concepts/tokens", "The tokens") for name in re.findall("`(.*?)`", row[0])}
+    assert tokens == RESERVED
+    for name in RESERVED:
+        with pytest.raises(errors.ReservedName):
+            Session()[name] = 1
+
+
+async def test_a_session_that_is_too_large_names_its_largest_key_and_leaves_the_cookies(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        session = await get_session(request)
+        session["small"] = "x"
+        session["large"] = "x" * int(request.query["size"])
+        return web.json_response({})
+
+    app = web.Application()
+    setup(app, storage="memory://", refresh_token=True)
+    app.router.add_get("/", handler)
+    client = await serve(app)
+    await ask(client, "/?size=1850")
+    kept = cookies_of(client)
+    assert (await client.get("/?size=2100")).status == 500
+    [exc] = [record.exc_info[1] for record in caplog.records if record.exc_info]
+    assert isinstance(exc, SessionTooLarge)
+    assert exc.key == "large"
+    assert cookies_of(client) == kept
+
+
+async def test_what_would_not_come_back_unchanged_is_refused() -> None:
+    for value in (b"bytes", {1, 2}, float("nan"), {1: "a number as a key"}, object()):
+        with pytest.raises(SessionDataError):
+            Session()["key"] = value
+
+
+def test_every_code_is_listed() -> None:
+    written = {row[0].strip("`"): row[1].strip("`") for row in rows("errors", "A refused cookie")}
+    kinds = [getattr(errors, name) for name in errors.__all__]
+    refused = [kind for kind in kinds if issubclass(kind, TokenError) and kind is not TokenError]
+    assert written == {kind.__name__: kind.code for kind in refused}
+    raised = {name for row in rows("errors", "Errors that are raised") for name in re.findall("`([A-Z]\\w+)`", row[0])}
+    assert raised | set(written) == set(errors.__all__)
+
+
+async def test_a_refused_session_is_logged_by_its_code(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    client = await serve(program("errors")["make_app"](), {"lionrock-session": "garbage"})
+    assert await ask(client, "/") == {"user": None}
+    assert "a session was refused: JWT_MALFORMED" in [record.message for record in caplog.records]
+
+
+async def test_a_manager_works_without_a_framework(capsys: pytest.CaptureFixture[str]) -> None:
+    await program("api")["main"]()
+    assert capsys.readouterr().out.startswith("ann ['lionrock-session=ey")
+
+
+async def test_the_clock_of_a_manager_can_be_moved(serve: Serve) -> None:
+    clock = FakeClock()
+    app = web.Application()
+    setup(app, manager=SessionManager(SessionConfig(), clock=clock))
+    app.router.add_get("/", program("index")["visits"])
+    client = await serve(app)
+    assert [await ask(client, "/") for _ in range(2)] == [{"visits": 1}, {"visits": 2}]
+    clock.advance(3 * 60 * 60)
+    assert await ask(client, "/") == {"visits": 1}
+
+
+def test_every_public_name_is_on_the_page_of_the_api() -> None:
+    page = text("api")
+    told = set(re.findall(r"^\.\. auto\w+:: ([\w.]+)$", page, re.MULTILINE)) | set(errors.__all__)
+    assert set(aiohttp_lionrock.__all__) - told == set()
+    for name in told - set(errors.__all__):
+        owner = aiohttp_lionrock.testing if "." in name else aiohttp_lionrock
+        assert hasattr(owner, name.rpartition(".")[2])
+    assert {name.removeprefix("aiohttp_lionrock.testing.") for name in told} >= set(aiohttp_lionrock.testing.__all__)
+
+
+def test_the_commands_do_what_the_page_says(place: Path) -> None:
+    assert [call.strip("`").split()[0] for cell, _ in rows("command-line") for call in cell.split(", ")] == [
+        *("secret", "backends", "check", "inspect", "sessions", "sessions", "sessions", "sessions"),
+        *("purge", "doctor", "copy"),
+    ]
+    [lines] = examples("command-line", "sh")
+    shell(lines, SESSION_STORAGE="sqlite:///sessions.db")
+    assert (place / "copy.db").exists()
+
+
+def test_every_test_that_holds_a_promise_is_there() -> None:
+    for _, files in rows("security", "What is promised, and the test that holds it"):
+        for name in re.findall("`(tests/.*?)`", files):
+            assert (ROOT / name).exists(), name
+
+
+def test_the_frequently_asked_questions_name_what_is_there() -> None:
+    assert "manager(request).revoke" in text("faq")
+    assert callable(aiohttp_lionrock.SessionManager.revoke)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())
+def test_every_link_of_a_page_leads_somewhere(path: Path) -> None:
+    """Sphinx checks the headings; links also work where the files are read as they are."""
+    for target in re.findall(r"\]\(([^)#][^)]*?)(?:#[^)]*)?\)", path.read_text()):
+        if not target.startswith(("http://", "https://")):
+            assert (path.parent / target).resolve().exists(), target
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())
+def test_a_page_stands_alone_and_fits(path: Path) -> None:
+    page = path.read_text()
+    for word in ("DESIGN", "WIRE.md", "SECURITY.md", "STYLE.md", "pip install aiohttp-lionrock", "pypi.org"):
+        assert word not in page
+    assert all(len(line) <= 120 for line in page.splitlines() if not line.startswith(("|", "![")))

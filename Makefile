@@ -21,12 +21,15 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 $(PYENV
 find = $(shell for python in python$(1) $(PYENV)/$(1).*/bin/python; do \
 	[ "$$("$$python" -c '$(VERSION)' 2>/dev/null)" = $(1) ] && echo "$$python" && break; done)
 
-.PHONY: help demo test lint pytest format build test-wheels test-pythons test-faults test-races browser docs docs-run clean environment
+.PHONY: help demo quickstart test lint pytest format build test-wheels test-pythons test-faults test-races browser docs docs-run clean environment
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1#/p' Makefile | awk -F'#' '{ printf "make %-15s%s\n", $$1, $$2 }'
 
-demo: $(DEMO_READY) ## run examples/quickstart.py
+demo: $(DEMO_READY) ## run examples/devices: log in, see your devices, log them out
+	@$(BIN)/python examples/devices/app.py
+
+quickstart: $(DEMO_READY) ## run examples/quickstart.py, the smallest program
 	@$(BIN)/python examples/quickstart.py
 
 test: lint pytest ## all that a change must pass: style, types, tests
@@ -125,7 +128,7 @@ environment:
 		echo "$(VENV) holds no Python 3.11 or newer with pip: remove it and call make again (rm -r $(VENV))" >&2; exit 1; }
 
 $(DEMO_READY): $(PYPROJECTS) | environment
-	$(BIN)/python -m pip install --quiet -e . -e backends/sqlite
+	$(BIN)/python -m pip install --quiet -e '.[devices,jinja2]' -e backends/sqlite -e backends/mongodb
 	@touch $@
 
 $(TEST_READY): $(PYPROJECTS) | environment

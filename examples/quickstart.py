@@ -1,6 +1,7 @@
 """A counter, a login and a logout, in sessions that outlive the server.
 
-`make demo` runs it. It takes PORT, QUICKSTART_DB (the path of the database) and SESSION_SECRET from the environment.
+`make quickstart` runs it. It takes PORT, QUICKSTART_DB (the path of the database) and SESSION_SECRET from the
+environment.
 """
 
 import json

@@ -56,13 +56,12 @@ class Level(IntEnum):
 class Asked:
     """What the handler asked for, beside changing the data: a level, and labels for the record.
 
-    ``authenticated``: the user has just proved who they are; ``sets_term``: this login lasts as long as it says.
+    ``sets_term``: this login lasts as long as it says.
     """
 
     # What most requests ask for; kept off the instance until one asks for more.
     level: Level = Level.KEEP
     labels: Mapping[str, str] = MappingProxyType({})
-    authenticated: bool = False
     sets_term: bool = False
 
     def raise_to(self, level: Level) -> None:
@@ -109,9 +108,14 @@ class Plan(NamedTuple):
     insists: bool = False
     leaves: bool = False
 
+    @property
+    def begins(self) -> bool:
+        """Whether this is a login, a visitor's first session or the one after a logout: no mere renewal, no write."""
+        return self.act in (Act.START, Act.MOVE) and (self.insists or not self.inherits)
+
 
 # Looking a member up in its class costs about as much as the rest of a decision.
-_FRESH, _, _REFRESHED, _SUPERSEDED = Arrival
+_FRESH, _LOADED, _REFRESHED, _SUPERSEDED = Arrival
 _, _ASKS_WRITE, _ASKS_RENEW, _ASKS_END = Level
 
 _NOTHING = Plan(Act.NOTHING)

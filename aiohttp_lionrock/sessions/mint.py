@@ -104,7 +104,7 @@ class TokenMint:
         if (term := life.term.claim()) is not None:
             claims[TERM] = term
         claims["iat"] = claims["nbf"] = issued
-        claims["exp"] = self._limits.end(_usual_end(draft, policy, issued), issued, began, draft.subject)
+        claims["exp"] = self._limits.end(self._usual_end(draft, policy, issued), issued, began, draft.subject)
         claims.update(self._common_claims)
         if config.refresh is not None:
             claims["token_use"] = policy.use
@@ -112,6 +112,14 @@ class TokenMint:
         if jti is not None:
             claims["jti"] = jti
         return claims
+
+    def _usual_end(self, draft: Draft, policy: TokenPolicy, issued: int) -> int:
+        """The end of the token's lifetime or, in its place, of the login's own; an access token need not reach that."""
+        end, until = issued + policy.lifetime, draft.life.term.until
+        if until is None:
+            return end
+        is_refreshed = policy.use == "access" and self._limits.gives_refresh(draft.subject)
+        return min(end, until) if is_refreshed else until
 
     def _check_sizes(self, draft: Draft, issued: list[Issued]) -> None:
         limit, most, total = self._config.max_token_length, self._config.max_cookies_length, 0
@@ -124,14 +132,6 @@ class TokenMint:
                 raise _too_large(draft, f"cookie {policy.name} is {cookie} bytes, more than {BROWSER_LIMIT}")
         if total > most:
             raise _too_large(draft, f"the cookies are {total} bytes together, more than max_cookies_length, {most}")
-
-
-def _usual_end(draft: Draft, policy: TokenPolicy, issued: int) -> int:
-    """The end of the token's lifetime, or of the login's own: of the last token whole, of an earlier one at most."""
-    end, until = issued + policy.lifetime, draft.life.term.until
-    if until is None:
-        return end
-    return until if policy is draft.policies[-1] else min(end, until)
 
 
 def _too_large(draft: Draft, what: str) -> SessionTooLarge:

@@ -60,7 +60,7 @@ class Moves:
         self._endings = endings
         self._turns = turns
 
-    async def start(self, draft: Draft, metadata: Mapping[str, str] | None = None) -> list[Issued]:
+    async def start(self, draft: Draft, plan: Plan, metadata: Mapping[str, str] | None = None) -> list[Issued]:
         """Inserts a sid that was made in this very request."""
         presented = draft.presented
         grant = Grant(await self._fresh_jti("access", draft), await self._fresh_jti("refresh", draft))
@@ -77,7 +77,8 @@ class Moves:
             subject=subject,
             metadata=merged_labels(metadata or {}, draft.life.asked.labels),
         )
-        await self._caps.check(subject, presented.sid)
+        if plan.begins:
+            await self._caps.check(subject, presented.sid)
         try:
             await self._storage.insert(record)
         except (StorageError, asyncio.CancelledError) as exc:
@@ -85,7 +86,8 @@ class Moves:
                 self._undoing.start(draft.sid, looks=UNDO_LOOKS)
             raise
         try:
-            await self._caps.keep_to(record, presented.sid)
+            if plan.begins:
+                await self._caps.keep_to(record, presented.sid)
             if presented.arrival is Arrival.SUPERSEDED and presented.subject == subject:
                 await self._end_disputed(draft)
         except BaseException:
@@ -102,7 +104,7 @@ class Moves:
         presented = draft.presented
         assert presented.sid is not None
         old = presented.record or await self._storage.get(presented.sid)
-        issued = await self.start(draft, old.metadata if old and not plan.leaves else None)
+        issued = await self.start(draft, plan, old.metadata if old and not plan.leaves else None)
         try:
             await self._hand_over(presented.sid, old, draft, plan)
         except BaseException:
@@ -124,7 +126,7 @@ class Moves:
     async def _continued(self, record: JtiRecord, draft: Draft) -> tuple[JtiRecord, list[Issued]]:
         """The record as it is to be, and the tokens of this response under it."""
         presented, successor, refresh_iat = draft.presented, record, None
-        if presented.arrival is Arrival.REFRESHED and self._config.rotate and self._covers("refresh"):
+        if presented.arrival is Arrival.REFRESHED and self._rotates(draft):
             if record.refresh_jti == presented.jti:
                 fresh = await self._fresh_jti("refresh", draft)
                 successor = replace(record, refresh_jti=fresh, previous_jti=record.refresh_jti, rotated_at=None)
@@ -141,6 +143,7 @@ class Moves:
             access_jti=grant.access_jti,
             refresh_jti=grant.refresh_jti,
             expires_at=max(record.expires_at, _latest_exp(issued)),
+            subject=draft.subject,
             metadata=merged_labels(record.metadata, draft.life.asked.labels),
             seen_at=self._sightings.seen_at(record, draft.now),
         )
@@ -202,9 +205,10 @@ class Moves:
 
         self._repairs.add(Urgency.LEEWAY, f"{stored.sid} {stored.previous_jti}", settle)
 
-    def _covers(self, use: str) -> bool:
-        policy = self._config.access if use == "access" else self._config.refresh
-        return policy is not None and policy.covered
+    def _rotates(self, draft: Draft) -> bool:
+        """Whether the response carries a refresh token in the place of the one that came."""
+        refresh = self._config.refresh
+        return self._config.rotate and refresh is not None and refresh.covered and refresh in draft.policies
 
     async def _fresh_jti(self, use: str, draft: Draft) -> str | None:
         policy = self._config.access if use == "access" else self._config.refresh

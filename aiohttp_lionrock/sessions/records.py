@@ -86,7 +86,7 @@ class RecordJti(JtiAuthority):
         if plan.act is Act.WRITE:
             return await self._link(self._moves.write, draft)
         if plan.act is Act.START:
-            work = self._begun(self._link(self._moves.start, draft))
+            work = self._begun(self._link(self._moves.start, draft, plan))
         else:
             work = self._begun(self._link(self._moves.move, draft, plan))
         if draft.presented.sid is not None:  # it is left for another one
@@ -136,7 +136,8 @@ class RecordJti(JtiAuthority):
             work.exception()  # seen, also where its caller went away
 
     def _is_trusted(self, sid: str, jti: str, now: int) -> bool:
-        return self._trusted.get((sid, jti), 0) > now
+        until = self._trusted.get((sid, jti), 0)
+        return now < until <= now + self._jti.cache_ttl  # also where the clock was set back meanwhile
 
     def _trust(self, sid: str, jti: str, now: int) -> None:
         if self._jti.cache_ttl:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from uuid import uuid4
 
-from ..errors import StorageError, TokenRevoked
+from ..errors import SessionLimitReached, StorageError, TokenRevoked
 from ..log import logger
 from ..settings.config import SessionConfig, TokenPolicy
 from ..settings.cookies import CookieChange, CookieOptions
@@ -16,7 +16,7 @@ from .jti import JtiAuthority
 from .life import Act, Arrival, Asked, Level, Plan, Presented, Rules, plan
 from .mint import Draft, Issued
 from .state import Life
-from .term import Limits
+from .term import Limits, Term
 
 __all__ = ["Saver"]
 
@@ -54,7 +54,9 @@ class Saver:
         if planned.act is Act.END:
             return await self._end(life, presented)
         if planned.leaves:
-            life.leave()
+            life.data.keep_assigned()
+        if planned.begins and not life.asked.sets_term:
+            life.term = Term()
         life.data.check()
         draft = self._draft(life, presented, planned)
         try:
@@ -62,7 +64,7 @@ class Saver:
         except TokenRevoked as fault:
             life.rejected = fault
             return []
-        except (StorageError, asyncio.CancelledError):
+        except (StorageError, SessionLimitReached, asyncio.CancelledError):
             if draft.sid == life.sid and planned.act is not Act.WRITE:
                 life.take_new_sid()  # whoever saves again must not meet what is being undone
             raise
@@ -74,13 +76,12 @@ class Saver:
 
     def _draft(self, life: Life, presented: Presented, planned: Plan) -> Draft:
         draft = Draft(life, presented, self._policies, int(self._clock()))
-        if not planned.refreshes or (draft.subject is None and self._limits.anonymous is not None):
+        if not planned.refreshes or not self._limits.gives_refresh(draft.subject):
             draft.policies = self._policies[:1]
         if planned.act is Act.MOVE and draft.sid == presented.sid:
             draft.sid = str(uuid4())
+        if planned.begins:
             draft.created_at = None
-        is_login = planned.act is not Act.WRITE and (not planned.inherits or planned.insists)
-        if is_login and not life.asked.authenticated:
             draft.authenticated_at = None if draft.subject is None else draft.now
         return draft
 

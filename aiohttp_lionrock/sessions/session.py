@@ -95,7 +95,6 @@ class Session(MutableMapping[str, Any]):
         """Same data under a new sid, the old one revoked: call it at login and at any change of privilege."""
         self._ask(Level.RENEW)
         self._life.take_new_sid()
-        self._life.created_at = None
 
     def invalidate(self) -> None:
         """Logout: data gone, the session revoked, cookies deleted. What is stored afterwards is a new session."""
@@ -122,7 +121,6 @@ class Session(MutableMapping[str, Any]):
     def authenticate(self) -> None:
         """Notes that the user has just proved who they are, as at a login: `authenticated_at` is now."""
         self._ask(Level.WRITE)
-        self._life.asked.authenticated = True
         self._life.authenticated_at = int(self._life.clock())
 
     def describe(self, labels: Mapping[str, str] | None = None, /, *, cut: bool = False, **more: str) -> None:

@@ -100,12 +100,6 @@ class Life:
         self.data = SessionData()
         self.take_new_sid()
 
-    def leave(self) -> None:
-        """Keeps what this request has set itself, and nothing else of the user whose session is left."""
-        self.data.keep_assigned()
-        if not self.asked.sets_term:
-            self.term = Term()
-
     def take_new_sid(self) -> None:
         """A sid that nobody has yet."""
         self.sid = str(uuid4())

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..errors import TokenClaimError, TokenExpired
 from ..settings.config import SessionConfig
 from ..settings.names import TERM
-from ..tokens.codec import read_time
+from ..tokens.codec import read_term_end, read_time
 
 __all__ = ["Limits", "Term"]
 
@@ -27,7 +27,7 @@ class Term(NamedTuple):
         told = claims.get(TERM)
         if not isinstance(told, dict):
             return _USUAL
-        return cls(told.get("until"), told.get("at_close") is True)
+        return cls(read_term_end(claims), told.get("at_close") is True)
 
     def claim(self) -> dict[str, Any] | None:
         """As a token carries it; None for the usual term."""
@@ -49,6 +49,7 @@ class Limits:
             self.touch = max(1, self.idle // 10)
         self.total = _whole(config.max_lifetime)
         self.anonymous = _whole(config.anonymous_lifetime)
+        self._has_refresh = config.refresh is not None
         self._tolerance = config.clock_tolerance
         self._are_any = any(limit is not None for limit in (self.idle, self.total, self.anonymous))
 
@@ -69,6 +70,10 @@ class Limits:
         if self.anonymous is not None and subject is None and began + self.anonymous <= now:
             raise TokenExpired("session without a user has reached its anonymous_lifetime")
         return int(began)
+
+    def gives_refresh(self, subject: str | None) -> bool:
+        """Whether a session of this subject has a refresh token; nobody's has none under ``anonymous_lifetime``."""
+        return self._has_refresh and (subject is not None or self.anonymous is None)
 
     def is_due(self, claims: Mapping[str, Any], now: int) -> bool:
         """Whether it is time to note that the session is used."""

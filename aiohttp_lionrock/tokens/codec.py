@@ -15,7 +15,7 @@ from ..settings.config import SessionConfig, TokenPolicy
 from ..settings.names import TERM
 from .keys import KeyRing, hmac_algorithm
 
-__all__ = ["MAX_ID", "TokenCodec", "read_time"]
+__all__ = ["MAX_ID", "TokenCodec", "read_term_end", "read_time"]
 
 MAX_TIME = 2**53
 MAX_ID = 512  # characters of a sid or jti; both reach the storage as keys
@@ -97,8 +97,9 @@ class TokenCodec:
             raise TokenClaimError(f"token sid is not text of 1 to {MAX_ID} characters")
         if issued is None:
             first = max(first, expires - policy.lifetime)
-        if expires - (now if issued is None else issued) > policy.lifetime + tolerance and not _has_term(
-            claims, expires
+        if (
+            expires - (now if issued is None else issued) > policy.lifetime + tolerance
+            and read_term_end(claims) is None
         ):
             raise self._too_long_lived(policy)
         return first - tolerance, expires + tolerance
@@ -134,10 +135,11 @@ def _check_use(claims: Mapping[str, Any], policy: TokenPolicy) -> None:
         raise TokenClaimError(f"token use is not {policy.use}")
 
 
-def _has_term(claims: Mapping[str, Any], expires: float) -> bool:
-    """Whether the token itself says that this login lasts longer than is usual."""
+def read_term_end(claims: Mapping[str, Any]) -> int | None:
+    """The end of the login that the token itself names; None where it names none that it could have been made under."""
     term = claims.get(TERM)
-    return isinstance(term, dict) and type(term.get("until")) is int and expires <= term["until"] < MAX_TIME
+    until = term.get("until") if isinstance(term, dict) else None
+    return until if type(until) is int and claims["exp"] <= until < MAX_TIME else None
 
 
 def read_time(claims: Mapping[str, Any], name: str) -> int | float | None:

@@ -4,6 +4,7 @@ May not judge tokens, decide what becomes of a session, or talk to a storage.
 """
 
 from .crossorigin import cross_origin_exempt, cross_origin_middleware
+from .devices import describe_request
 from .flash import flash, flashes
 from .setup import get_manager, setup
 from .stepup import check_fresh, fresh_login
@@ -15,6 +16,7 @@ __all__ = [
     "check_fresh",
     "cross_origin_exempt",
     "cross_origin_middleware",
+    "describe_request",
     "flash",
     "flashes",
     "fresh_login",

@@ -30,6 +30,7 @@ GUESTS = {
     "aiohttp_lionrock.__main__": {"click"},
     "aiohttp_lionrock.testing.pytest_plugin": {"pytest"},
     "aiohttp_lionrock.web.templates": {"aiohttp_jinja2", "jinja2"},
+    "aiohttp_lionrock.web.useragent": {"ua_parser"},
 }
 MAX_LINES, MAX_TEST_LINES = 250, 600
 # What a plain install must not load: drivers, backends, and what only tests and the command line need.
@@ -39,6 +40,7 @@ NEVER_LOADED = {
         "sqlite3",
         "aiohttp_jinja2",
         "jinja2",
+        "ua_parser",
         "motor",
         "pymongo",
         "bson",

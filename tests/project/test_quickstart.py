@@ -11,51 +11,29 @@ import socket
 import sqlite3
 import stat
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from aiohttp import ClientResponse, ClientSession, CookieJar
+from support.example import EXAMPLES, PATIENCE, Example
 from yarl import URL
 
-QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart.py"
 SECRET = "not the development secret, but long enough"
-PATIENCE = 20  # seconds for a process to start or to end on a busy machine
 
 
-class Server:
-    """A running quickstart. What it prints goes to a file."""
+class Server(Example):
+    """A running quickstart."""
 
     def __init__(self, folder: Path, **environ: str) -> None:
         self.database = folder / "quickstart.db"
         self.secret = folder / "quickstart.secret"
-        self._log = folder / "quickstart.log"
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("SESSION_SECRET")}
-        with self._log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-W", "error", QUICKSTART],
-                env={**clean, "PORT": "0", "QUICKSTART_DB": str(self.database), **environ},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    @property
-    def printed(self) -> str:
-        return self._log.read_text()
-
-    async def url(self) -> str:
-        async with asyncio.timeout(PATIENCE):
-            while not (found := re.search(r"Open (http://\S+)", self.printed)):
-                assert self.process.poll() is None, self.printed
-                await asyncio.sleep(0.02)
-        return found[1]
-
-    async def end(self, number: int = signal.SIGINT) -> int:
-        """Sends a signal, and gives the exit code."""
-        self.process.send_signal(number)
-        return await asyncio.to_thread(self.process.wait, PATIENCE)
+        super().__init__(
+            EXAMPLES / "quickstart.py",
+            folder / "quickstart.log",
+            **{"QUICKSTART_DB": str(self.database), **environ},
+        )
 
 
 class Browser:
@@ -100,9 +78,7 @@ def start(tmp_path: Path) -> Iterator[Any]:
 
     yield start
     for server in servers:
-        if server.process.poll() is None:
-            server.process.kill()
-            server.process.wait()
+        server.kill()
 
 
 @pytest.fixture

@@ -151,3 +151,33 @@ async def test_one_users_sid_is_not_ended_in_the_name_of_another(storage: JtiSto
     assert await ann.is_logged_in()
     assert await manager.revoke(ann.sid, subject="ann")
     assert not await manager.revoke("no such sid", subject="ann")
+
+
+@pytest.mark.parametrize("when_full", ["oldest", "refuse"])
+async def test_a_renewal_is_no_login_where_a_cap_was_lowered(
+    storage: JtiStorage, clock: FakeClock, when_full: str
+) -> None:
+    before = manager_of(storage, clock)
+    browsers = [await log_in(before) for _ in range(3)]
+    manager = manager_of(storage, clock, max_sessions=1, when_full=when_full)
+    renewed = browsers[0].copy(manager)
+    await renewed.visit(Session.renew)
+    assert [await browser.is_logged_in() for browser in (renewed, *browsers[1:])] == [True, True, True]
+
+
+async def test_a_login_that_was_refused_is_saved_again_under_another_sid(storage: JtiStorage, clock: FakeClock) -> None:
+    managers = [manager_of(storage, clock, max_sessions=1, when_full="refuse") for _ in range(2)]
+    sessions = [await manager.load({}) for manager in managers]
+    for session in sessions:
+        session["sub"] = "ann"
+    sids = [session.sid for session in sessions]
+    saves = [manager.save(session) for manager, session in zip(managers, sessions, strict=True)]
+    outcomes = await asyncio.gather(*saves, return_exceptions=True)
+    [refused] = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, SessionLimitReached)]
+    assert sessions[refused].sid not in sids  # the first one may be on its way, to be taken back
+    await managers[refused].revoke(sids[1 - refused])
+    await managers[refused].aclose()
+    await managers[refused].open()
+    browser = Browser(managers[refused])
+    browser.receive(await managers[refused].save(sessions[refused]))
+    assert await browser.is_logged_in()

@@ -66,6 +66,23 @@ async def test_max_lifetime_holds_over_writes_of_a_session_without_refresh_token
     assert (await browser.visit()).is_new
 
 
+@pytest.mark.parametrize("limit", ["max_lifetime", "anonymous_lifetime"])
+async def test_a_renewal_gives_no_second_life_and_a_login_does(
+    build: Callable[..., SessionManager], clock: FakeClock, limit: str
+) -> None:
+    browser = Browser(build(**{limit: 1500, "access_token": {"expires": 1500}}))
+    await browser.write(cart=["tea"])
+    clock.advance(1000)
+    await browser.visit(Session.renew)
+    clock.advance(500)
+    assert (await browser.visit()).is_new
+    await browser.write(cart=["mug"])
+    clock.advance(1000)
+    await browser.log_in()
+    clock.advance(1499)
+    assert (await browser.visit())["cart"] == ["mug"]
+
+
 async def test_max_lifetime_holds_without_a_storage_too(clock: FakeClock) -> None:
     browser = Browser(make_manager(None, clock, max_lifetime=1500))
     await browser.log_in()
@@ -137,6 +154,18 @@ async def test_a_cached_check_is_trusted_for_its_time_and_not_a_second_longer(
     assert not (await browser.visit()).is_new
     clock.advance(1)
     assert (await browser.visit()).is_new
+
+
+async def test_a_clock_that_is_set_back_does_not_lengthen_trust(
+    build: Callable[..., SessionManager], clock: FakeClock
+) -> None:
+    browser, other = Browser(build(jti={"cache_ttl": 5})), build()
+    await browser.log_in()
+    clock.advance(500)
+    await browser.visit(only=ACCESS)
+    await other.revoke(browser.sid)
+    clock.advance(-400)
+    assert_untouched(browser, await browser.visit(only=ACCESS), TokenRevoked)
 
 
 async def test_trust_is_not_renewed_by_being_used(build: Callable[..., SessionManager], clock: FakeClock) -> None:
@@ -323,3 +352,20 @@ def test_a_storage_that_may_wait_for_longer_than_its_manager_is_refused(storage:
 @pytest.mark.parametrize("storage", ["memory://", "sqlite:///x.db", "mongodb://h/app"])
 def test_a_storage_as_it_comes_goes_with_any_storage_timeout(storage: str) -> None:
     assert SessionManager(SessionConfig(secret=SECRET, storage=storage, storage_timeout=0.1), environ={}).storage
+
+
+# --- subject_key -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", ["sub", "account"])
+async def test_a_session_from_before_another_subject_key_is_its_users_once_it_is_written(
+    build: Callable[..., SessionManager], clock: FakeClock, before: str
+) -> None:
+    old = Browser(build(subject_key=before))
+    await old.log_in("ann", user_id=7)
+    browser = old.copy(build(subject_key="user_id"))
+    clock.advance(ACCESS_LIFETIME)
+    await browser.refresh()
+    assert [record.sid for record in await browser.manager.sessions(7)] == [browser.sid]
+    assert await browser.manager.revoke_subject(7) == 1
+    assert not await browser.is_logged_in()

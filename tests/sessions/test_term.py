@@ -1,5 +1,6 @@
 """How long a session lasts: a login's own term, idleness, sessions without a user, and the time of the login."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -190,3 +191,55 @@ async def test_the_time_of_the_login_is_kept_until_the_next_proof(clock: FakeClo
     assert (await browser.visit()).authenticated_at == clock()
     await browser.visit(lambda session: session.pop("sub"), lambda session: session.update(notice="bye"))
     assert (await browser.visit()).authenticated_at is None
+
+
+@both_ways
+async def test_without_rotation_a_refresh_gives_an_access_token_of_the_usual_lifetime(
+    clock: FakeClock, stored: bool
+) -> None:
+    browser = browser_with(clock, stored=stored, refresh_token={"rotate": False})
+    await browser.visit(log_in, lambda session: session.expire_in(90 * DAY))
+    clock.advance(3 * HOUR)
+    await browser.refresh()
+    assert browser.sent.keys() == {ACCESS}
+    assert browser.access["exp"] == clock() + 2 * HOUR
+
+
+async def test_a_visitor_whose_refresh_token_is_older_than_the_setting_is_no_thief(clock: FakeClock) -> None:
+    browser = browser_with(clock)
+    await browser.write(cart=["tea"])
+    assert browser.manager.storage is not None
+    config = SessionConfig(secret=SECRET, refresh_token=True, anonymous_lifetime=DAY, storage=browser.manager.storage)
+    later = browser.copy(SessionManager(config, clock=clock, environ={}))
+    for _ in range(3):
+        clock.advance(3 * HOUR)
+        assert (await later.refresh())["cart"] == ["tea"]
+        await asyncio.sleep(0.01)  # a leeway would begin now
+    clock.advance(DAY)
+    assert isinstance((await later.refresh()).rejected, TokenExpired)
+
+
+@both_ways
+async def test_a_proof_counts_for_the_login_that_follows_a_logout_and_not_for_nobody(
+    clock: FakeClock, stored: bool
+) -> None:
+    browser = browser_with(clock, stored=stored)
+    await browser.log_in()
+    clock.advance(10)
+    await browser.visit(Session.authenticate, Session.invalidate, lambda session: session.update(sub="bob"))
+    assert (await browser.visit()).authenticated_at == clock()
+    await browser.visit(
+        Session.authenticate, lambda session: session.pop("sub"), lambda session: session.update(notice="bye")
+    )
+    assert (await browser.visit()).authenticated_at is None
+
+
+@both_ways
+async def test_a_login_has_a_term_of_its_own_and_not_that_of_the_login_before(clock: FakeClock, stored: bool) -> None:
+    browser = browser_with(clock, stored=stored)
+    await browser.visit(log_in, lambda session: session.expire_in(HOUR))
+    clock.advance(HOUR - 60)
+    await browser.visit(Session.renew)
+    assert ages(browser) == {ACCESS: 60, REFRESH: 60}
+    await browser.visit(log_in)
+    assert ages(browser) == {ACCESS: None, REFRESH: 30 * DAY}

@@ -143,3 +143,24 @@ async def test_a_session_older_than_it_may_get_is_refused_however_young_its_toke
     began: float, refused: Refuse
 ) -> None:
     assert type(await refused(forge(claims(orig_iat=began)), max_lifetime=86_400)) is TokenExpired
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        None,
+        "",
+        [],
+        {},
+        *({"until": value} for value in ("", "1800007200", True, 1.5, 1e300, [], {}, -1, 0, 2**53, 10**400)),
+    ],
+    ids=lambda v: repr(v)[:20],
+)
+async def test_a_term_that_is_no_sensible_time_is_none(term: object) -> None:
+    manager = manager_with(None)
+    session = await manager.load({NAME: forge(claims(lionrock=term))})
+    assert session.rejected is None
+    session["user"] = "eve"
+    [change] = await manager.save(session)
+    assert change.options.max_age is None
+    assert session.expires_at == NOW + 7200

@@ -46,7 +46,7 @@ def test_what_differs_from_the_original_can_be_made_equal() -> None:
 
 
 # aiohttp-session 2.12 keeps its storage under a key of text, which aiohttp 3.14 warns of.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore:It is recommended to use web.RequestKey")
 async def test_who_is_logged_in_is_taken_over_from_aiohttp_session(serve: Serve) -> None:
     names = program("aiohttp-session")
 

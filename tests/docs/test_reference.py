@@ -17,6 +17,7 @@ from aiohttp_lionrock import (
     ConfigError,
     CookieConfig,
     JtiConfig,
+    JtiRecord,
     RefreshTokenConfig,
     Session,
     SessionConfig,
@@ -71,6 +72,11 @@ def test_the_names_that_cannot_be_stored_are_listed() -> None:
     for name in RESERVED:
         with pytest.raises(errors.ReservedName):
             Session()[name] = 1
+
+
+def test_every_field_of_a_record_is_listed() -> None:
+    listed = {name for row in rows("concepts/tokens", "The record") for name in re.findall("`(.*?)`", row[0])}
+    assert listed == {field.name for field in fields(JtiRecord)}
 
 
 async def test_a_session_that_is_too_large_names_its_largest_key_and_leaves_the_cookies(

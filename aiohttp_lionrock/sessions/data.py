@@ -111,12 +111,15 @@ class SessionData:
             for key, value in self._own_parts():
                 check_storable(key, value)
 
-    def written(self) -> None:
-        """Takes the data as it is for what it is compared with from now on."""
-        before = self._now
-        if self._has_own_parts:
-            before = {**before, **{key: copied(value) for key, value in self._own_parts()}}
-        self._before = before
+    def snapshot(self) -> Mapping[str, Any]:
+        """The data as it is, whatever is changed inside of its values later."""
+        if not self._has_own_parts:
+            return self._now
+        return {**self._now, **{key: copied(value) for key, value in self._own_parts()}}
+
+    def written(self, snapshot: Mapping[str, Any]) -> None:
+        """Takes the data as it was for what it is compared with from now on."""
+        self._before = snapshot
         self.assigned = set()
 
     def _own_parts(self) -> list[tuple[str, Any]]:

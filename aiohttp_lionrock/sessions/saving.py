@@ -49,7 +49,7 @@ class Saver:
         if planned.act is Act.NOTHING:
             if presented.arrival is Arrival.SUPERSEDED and life.data.is_changed():
                 logger.info("what a request with superseded cookies stored was dropped: the browser has newer ones")
-                life.data.written()
+                life.data.written(life.data.snapshot())
             return []
         if planned.act is Act.END:
             return await self._end(life, presented)
@@ -58,7 +58,7 @@ class Saver:
         if planned.begins and not life.asked.sets_term:
             life.term = Term()
         life.data.check()
-        draft = self._draft(life, presented, planned)
+        draft, snapshot = self._draft(life, presented, planned), life.data.snapshot()
         try:
             issued = await self._authority.issue(draft, planned)
         except TokenRevoked as fault:
@@ -69,6 +69,7 @@ class Saver:
                 life.take_new_sid()  # whoever saves again must not meet what is being undone
             raise
         has_ended = life.asked.level is Level.END
+        life.data.written(snapshot)
         self._remember(life, draft, issued)
         self._tell(life, presented, planned, was_handed_over=draft.handed_over is not None)
         former = _former(self._policies) if has_ended else []
@@ -108,7 +109,6 @@ class Saver:
         life.authenticated_at = draft.authenticated_at
         life.is_new = False
         life.asked = Asked()
-        life.data.written()
         life.presented = Presented(Arrival.LOADED, draft.presented.keys, draft.presented.env, draft.sid, draft.subject)
 
     def _tell(self, life: Life, presented: Presented, planned: Plan, *, was_handed_over: bool) -> None:

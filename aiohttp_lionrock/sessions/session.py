@@ -231,12 +231,13 @@ def life_of(session: Session) -> Life:
 
 
 def seal(session: Session, *, saved: bool = False) -> None:
-    """From now on a change raises SessionSealed: it could not be kept. ``saved``: all until now was."""
+    """From now on a change raises SessionSealed: it could not be kept. ``saved``: what it was sealed with is."""
     life = session._life
-    if not life.is_sealed:
-        life.is_sealed = True
-        if not saved:
-            life.unsaved = life.data.changes()
+    if saved:
+        life.unsaved = ()
+    elif not life.is_sealed:
+        life.unsaved = life.data.changes()
+    life.is_sealed = True
 
 
 def warn_if_changed(session: Session) -> None:

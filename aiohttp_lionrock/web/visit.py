@@ -142,6 +142,7 @@ class Visit:
         return session
 
     async def _save(self, slot: Slot, session: Session) -> None:
+        seal(session)  # a task of the handler's own comes too late from now on
         try:
             slot.changes = await slot.installation.manager.save(session)
         except StorageUnavailable as exc:

@@ -243,3 +243,13 @@ async def test_a_login_has_a_term_of_its_own_and_not_that_of_the_login_before(cl
     assert ages(browser) == {ACCESS: 60, REFRESH: 60}
     await browser.visit(log_in)
     assert ages(browser) == {ACCESS: None, REFRESH: 30 * DAY}
+
+
+@both_ways
+async def test_without_rotation_each_refresh_counts_as_a_use(clock: FakeClock, stored: bool) -> None:
+    settings: dict[str, Any] = {"access_token": {"expires": 900}, "refresh_token": {"rotate": False}}
+    browser = browser_with(clock, stored=stored, idle_timeout=1800, **settings)
+    await browser.log_in()
+    for _ in range(10):
+        clock.advance(970)
+        assert (await browser.visit()).subject == "ann"

@@ -1,0 +1,79 @@
+"""Changes by a task of the handler's own while its session is being saved: never lost in silence."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+from support.browser import ACCESS, claims
+from support.visitor import start
+from support.webapp import application
+
+from aiohttp_lionrock import JtiRecord, MemoryStorage, Session, SessionSealed, get_session
+
+
+class Waiting(MemoryStorage):
+    """Inserts nothing before it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_begun = asyncio.Event()
+        self.may_go_on = asyncio.Event()
+
+    async def insert(self, record: JtiRecord) -> None:
+        self.has_begun.set()
+        await self.may_go_on.wait()
+        await super().insert(record)
+
+
+async def saved_meanwhile(
+    aiohttp_client: Any, change: Callable[[Session], object], sends_itself: bool
+) -> dict[str, Any]:
+    """What the access token says after a change that was made while the storage was slow."""
+    storage, tasks = Waiting(), list[asyncio.Task[None]]()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        session = await get_session(request)
+        session["cart"] = []
+
+        async def change_late() -> None:
+            await storage.has_begun.wait()
+            try:
+                change(session)
+            finally:
+                storage.may_go_on.set()
+
+        tasks.append(asyncio.create_task(change_late()))
+        response = web.Response()
+        if sends_itself:
+            await response.prepare(request)
+        return response
+
+    app, _ = application(handler, storage=storage)
+    visitor = await start(aiohttp_client, app)
+    await visitor.get("/handler")
+    await tasks[0]
+    said: dict[str, Any] = claims(visitor.cookies[ACCESS])
+    return said
+
+
+both_ways = pytest.mark.parametrize("sends_itself", [False, True], ids=["returned", "sent by the handler"])
+
+
+@both_ways
+@pytest.mark.parametrize("change", [lambda session: session.update(late=1), Session.renew, Session.invalidate])
+async def test_a_change_raises_once_the_session_is_being_saved(
+    aiohttp_client: Any, change: Callable[[Session], object], sends_itself: bool
+) -> None:
+    with pytest.raises(SessionSealed):
+        await saved_meanwhile(aiohttp_client, change, sends_itself)
+
+
+@both_ways
+async def test_a_change_inside_of_a_value_is_logged_by_its_key(
+    aiohttp_client: Any, caplog: pytest.LogCaptureFixture, sends_itself: bool
+) -> None:
+    said = await saved_meanwhile(aiohttp_client, lambda session: session["cart"].append("tea"), sends_itself)
+    assert said["cart"] == []
+    assert "changed after the response had left are lost: 'cart'" in caplog.text

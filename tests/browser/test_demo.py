@@ -35,10 +35,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
         demo.kill()
 
 
-async def log_in(profile: BrowserContext, url: str, *, remember: bool = False) -> Page:
+async def log_in(profile: BrowserContext, url: str, name: str = "ann", *, remember: bool = False) -> Page:
     page = await profile.new_page()
     await page.goto(url)
-    await page.get_by_label("Name").fill("ann")
+    await page.get_by_label("Name").fill(name)
     await page.get_by_label("Password").fill("any")
     if remember:
         await page.get_by_label("Remember me").check()
@@ -177,8 +177,8 @@ async def test_the_keyboard_is_enough(browser: BrowserContext, start: Start) -> 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_a_narrow_window_holds_every_page_and_its_buttons(profiles: Profiles, start: Start, scheme: str) -> None:
     url = await start()
-    await log_in(await profiles(), url)
-    page = await log_in(await profiles(viewport={"width": 390, "height": 844}, color_scheme=scheme), url)
+    await log_in(await profiles(), url, "W" * 50)
+    page = await log_in(await profiles(viewport={"width": 390, "height": 844}, color_scheme=scheme), url, "W" * 50)
     dark = await page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (dark == "rgb(23, 22, 20)") == (scheme == "dark")
     for path in ("/", "/password", "/confirm"):

@@ -105,7 +105,7 @@ async def test_a_login_shows_the_devices_of_this_user_by_name(start: Start, devi
     page = await phone.log_in()
     shown = re.findall(r"<h2>(.*?)</h2>", page)
     assert shown == ['Safari on iOS <span class="badge">this one</span>', "Firefox on Linux"]
-    assert "Last seen just now from 127.0.0.1" in page
+    assert "Last seen just now<br>Logged in just now from 127.0.0.1" in page
     assert [one["here"] for one in await laptop.devices()] == [True, False]
 
 

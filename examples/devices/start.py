@@ -16,7 +16,7 @@ Open $url in a browser, and log in with any name and any password.
 Another browser, a private window or curl is another device of the same user:
 
   jar=$$(mktemp)
-  curl -c $$jar -d name=ann -d password=secret $url/login   # it shows up in ann's browser
+  curl -c $$jar -d name=ann -d password=secret $url/login  # it shows up in ann's browser
   curl -b $$jar -c $$jar $url/devices.json                  # where ann is logged in
   curl -b $$jar -X POST $url/log-out-others                # ann's browser says that it is logged out
 

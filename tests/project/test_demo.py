@@ -6,18 +6,22 @@ import html
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientResponse, ClientSession, CookieJar, WSServerHandshakeError
+from aiohttp import ClientResponse, ClientSession, CookieJar, WSCloseCode, WSServerHandshakeError
 from support.demo import REFUSED_AFTER, SHORT, Demo
 from support.example import EXAMPLES, PATIENCE, Example
 from support.programs import find_program
+
+from aiohttp_lionrock import TokenError, TokenExpired, TokenForged, TokenReused, TokenRevoked, TokenSuperseded
 
 REFRESH = "lionrock-session-refresh"
 REMEMBERED = 30 * 24 * 3600  # seconds
@@ -250,7 +254,7 @@ async def test_it_ends_within_seconds_with_a_panel_open_and_a_login_outlives_it(
         await panel.ping()
         began = asyncio.get_running_loop().time()
         ending = asyncio.create_task(demos[0].end(number))
-        await panel.receive()
+        assert (await panel.receive()).data == WSCloseCode.GOING_AWAY
     assert await ending == 0
     assert asyncio.get_running_loop().time() - began < 5
     assert not re.search("Traceback|Error|Warning", demos[0].printed)
@@ -301,3 +305,55 @@ async def test_the_printed_curl_lines_do_what_they_say(
     [listed] = re.findall(r"\[.*\]", ran.stdout)
     assert [one["name"] for one in json.loads(listed)] == ["curl", "Firefox on Linux"]
     assert ELSEWHERE in await laptop.page()
+
+
+# --- words ---------------------------------------------------------------------------------------------------------
+
+WORDS = runpy.run_path(str(EXAMPLES / "devices" / "words.py"))
+MINUTE, HOUR, DAY = 60, 3600, 86400  # seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-5, "just now"),
+        (89, "just now"),
+        (90, "2 minutes ago"),
+        (89 * MINUTE, "89 minutes ago"),
+        (90 * MINUTE, "2 hours ago"),
+        (35 * HOUR, "35 hours ago"),
+        (36 * HOUR, "2 days ago"),
+        (30 * DAY, "30 days ago"),
+    ],
+)
+def test_times_are_told_as_people_do(seconds: float, words: str) -> None:
+    assert WORDS["ago"](seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("refused", "beginning"),
+    [
+        (TokenReused(), REPLAYED),
+        (TokenRevoked(), ELSEWHERE),
+        (TokenExpired(), "Your login has come to its end."),
+        (TokenForged(), "The login in your browser cannot be read here."),
+        (TokenSuperseded(), None),
+        (None, None),
+    ],
+)
+def test_each_reason_for_a_refusal_has_its_notice(refused: TokenError | None, beginning: str | None) -> None:
+    said = WORDS["notice"](refused, deque())
+    assert said is None if beginning is None else said.startswith(beginning)
+
+
+@pytest.mark.parametrize(
+    ("labels", "name"),
+    [
+        ({"browser": "Chrome", "system": "Windows"}, "Chrome on Windows"),
+        ({"browser": "curl", "system": "unknown system"}, "curl"),
+        ({"browser": "unknown browser", "system": "Linux"}, "unknown browser on Linux"),
+        ({}, "unknown browser"),
+    ],
+)
+def test_a_device_has_a_name_whatever_is_known_of_it(labels: dict[str, str], name: str) -> None:
+    assert WORDS["device_name"](labels) == name

@@ -149,8 +149,8 @@ async def test_the_form_of_another_site_logs_nobody_out(
 
 
 async def test_a_stale_login_is_confirmed_before_the_password_is_changed(browser: BrowserContext, start: Start) -> None:
-    page = await log_in(browser, await start(DEMO_FRESH_FOR="1"))
-    await asyncio.sleep(2.1)
+    page = await log_in(browser, await start(DEMO_FRESH_FOR="3"))
+    await asyncio.sleep(3.1)
     await page.get_by_role("link", name="Change password").click()
     await expect(page.get_by_role("heading")).to_have_text("Confirm it is you")
     await page.get_by_label("Password").fill("any")

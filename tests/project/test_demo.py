@@ -181,11 +181,11 @@ async def test_a_logout_is_confirmed_and_leaves_nothing(start: Start, device: Ne
 
 
 async def test_a_new_password_needs_a_fresh_login(start: Start, device: New) -> None:
-    laptop = await device(await start(DEMO_FRESH_FOR="1"))
+    laptop = await device(await start(DEMO_FRESH_FOR="3"))
     assert "<h1>Log in</h1>" in await laptop.page("/password")
     await laptop.log_in()
     assert "<h1>Change password</h1>" in await laptop.page("/password")
-    await asyncio.sleep(2.1)
+    await asyncio.sleep(3.1)
     assert "<h1>Confirm it is you</h1>" in await laptop.page("/password")
     assert "<h1>Confirm it is you</h1>" in await laptop.page("/password", "POST", password="new")
     assert "<h1>Change password</h1>" in await laptop.page("/confirm", "POST", password="any")

@@ -23,16 +23,20 @@ Start = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    demos: list[Demo] = []
+def demos() -> Iterator[list[Demo]]:
+    started: list[Demo] = []
+    yield started
+    for demo in started:
+        demo.kill()
 
+
+@pytest.fixture
+def start(tmp_path: Path, demos: list[Demo]) -> Start:
     async def start(**environ: str) -> str:
         demos.append(Demo(tmp_path, **environ))
         return await demos[-1].url()
 
-    yield start
-    for demo in demos:
-        demo.kill()
+    return start
 
 
 async def log_in(profile: BrowserContext, url: str, name: str = "ann", *, remember: bool = False) -> Page:
@@ -90,6 +94,19 @@ async def test_a_device_shows_up_in_the_other_one_and_is_logged_out_there(profil
     await expect(there.get_by_role("alert")).to_have_text(ELSEWHERE)
     await laptop.reload()
     await expect(rows).to_have_count(1)
+
+
+async def test_the_panel_finds_out_what_became_of_the_login_while_the_server_was_away(
+    browser: BrowserContext, start: Start, demos: list[Demo]
+) -> None:
+    url = await start()
+    page = await log_in(browser, url)
+    for storage, state in ((None, "live"), ("memory://", "ended")):
+        await expect(page.locator("#live[data-state=live]")).to_be_visible()
+        await demos[-1].end()
+        await expect(page.locator("#live")).to_contain_text("Trying again")
+        await start(PORT=url.rpartition(":")[2], **({"SESSION_STORAGE": storage} if storage else {}))
+        await expect(page.locator(f"#live[data-state={state}]")).to_be_visible(timeout=15000)
 
 
 async def test_ten_fetches_at_once_over_an_expired_access_token_keep_the_login(

@@ -78,10 +78,10 @@ test-python-%: $(TEST_READY)
 	fi
 
 test-faults: $(TEST_READY) ## failovers of a real replica set under load, at length: about a quarter of an hour
-	$(BIN)/python -W error -m tests.faults
+	cd tests && ../$(BIN)/python -W error -m faults
 
 test-races: $(TEST_READY) ## races of real requests over two processes, at length: about a quarter of an hour
-	$(BIN)/python -W error -m tests.races
+	cd tests && ../$(BIN)/python -W error -m races
 
 # What no pip line installs. The tests that need one of these are skipped without it, and fail where CI=true is set.
 PROGRAMS := chromium nginx apache2

@@ -223,7 +223,7 @@ def make_app() -> web.Application:
     config = SessionConfig.from_env(environ={**SETTINGS, **os.environ})
     if not os.environ.get("SESSION_SECRET"):
         config = config.updated({"secret": development_secret(HERE / "devices.secret")})
-    manager = setup(app, config)
+    manager = setup(app, config, require_storage=True)
     setup_jinja2(app, loader=jinja2.FileSystemLoader(HERE / "templates"))
     app[REPLAYED] = replayed = deque[str | None](maxlen=1000)
     app[LIVE] = shown = Live()

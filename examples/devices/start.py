@@ -9,14 +9,14 @@ from string import Template
 
 from aiohttp import web
 
-from aiohttp_lionrock import ConfigError
+from aiohttp_lionrock import LionRockError
 
 WELCOME = Template("""
 Open $url in a browser, and log in with any name and any password.
 Another browser, a private window or curl is another device of the same user:
 
   jar=$$(mktemp)
-  curl -c $$jar -d name=ann -d password=secret $url/login   # it shows up in ann's browser
+  curl -c $$jar -d name=ann -d password=secret $url/login  # it shows up in ann's browser
   curl -b $$jar -c $$jar $url/devices.json                  # where ann is logged in
   curl -b $$jar -X POST $url/log-out-others                # ann's browser says that it is logged out
 
@@ -40,7 +40,7 @@ def run(make_app: Callable[[], web.Application]) -> None:
     welcome = WELCOME.substitute(url=f"http://{host}:{port}")
     try:
         web.run_app(make_app(), sock=listener, print=lambda _: print(welcome, flush=True), shutdown_timeout=2)
-    except (ConfigError, OSError) as exc:
+    except (LionRockError, OSError) as exc:
         raise SystemExit(f"the demo cannot start: {exc}") from None
 
 

@@ -2,13 +2,16 @@
 
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 from playwright.async_api import BrowserContext, async_playwright
 from support.programs import find_program
 
 PATIENCE = 30  # seconds
+Profiles = Callable[..., Awaitable[BrowserContext]]
 FLAGS = [
     "--headless=new",
     "--no-sandbox",
@@ -50,14 +53,22 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-async def browser(chromium: str) -> AsyncIterator[BrowserContext]:
-    """A profile without cookies and cache."""
-    async with async_playwright() as playwright:
+async def profiles(chromium: str) -> AsyncIterator[Profiles]:
+    """Makes profiles without cookies and cache; options are playwright's of a context."""
+    async with async_playwright() as playwright, AsyncExitStack() as stack:
         process = await playwright.chromium.connect_over_cdp(chromium)
-        context = await process.new_context()
-        context.set_default_timeout(PATIENCE * 1000)
-        try:
-            yield context
-        finally:
-            await context.close()
-            await process.close()
+        stack.push_async_callback(process.close)
+
+        async def profile(**options: Any) -> BrowserContext:
+            context = await process.new_context(**options)
+            stack.push_async_callback(context.close)
+            context.set_default_timeout(PATIENCE * 1000)
+            return context
+
+        yield profile
+
+
+@pytest.fixture
+async def browser(profiles: Profiles) -> BrowserContext:
+    """One profile."""
+    return await profiles()

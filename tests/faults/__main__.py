@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 from uuid import uuid4
 
-from ..support.mongod import ReplicaSet, database_url, find_mongod
+from support.mongod import ReplicaSet, database_url, find_mongod
+
 from .disruptions import DISRUPTIONS, Disruptor
 from .drill import Drill
 from .report import Report, table
@@ -37,7 +38,7 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="how often each fault happens (default: 3)")
     parser.add_argument("faults", nargs="*", default=[*DISRUPTIONS], help=f"of {', '.join(DISRUPTIONS)}; default: all")
     options = parser.parse_args()

@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 from .history import Fault
 
 if TYPE_CHECKING:
-    from ..support.mongod import Mongod, ReplicaSet
+    from support.mongod import Mongod, ReplicaSet
 
 __all__ = ["DISRUPTIONS", "Disruptor"]
 

@@ -9,13 +9,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ..support.mongod import ReplicaSet, database_url, find_mongod
+from support.mongod import ReplicaSet, database_url, find_mongod
+
 from .figures import Figures, table
 from .programme import LONG, SHORT, Programme
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.races", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m races", description=__doc__)
     parser.add_argument("--short", action="store_true", help="on SQLite alone, under a minute")
     options = parser.parse_args()
     programme = SHORT if options.short else LONG

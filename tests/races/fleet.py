@@ -17,7 +17,7 @@ from .options import SAVED, Options, config_of
 
 __all__ = ["ACCESS", "REFRESH", "Answer", "Browser", "Fleet", "fleet_of"]
 
-ROOT = Path(__file__).parents[2]
+TESTS = Path(__file__).parents[1]  # what is run with -m is found from here
 ACCESS, REFRESH = "lionrock-session", "lionrock-session-refresh"
 PATIENCE = 30.0  # seconds for an answer, and for the start of a process
 
@@ -50,8 +50,8 @@ class Fleet:
 
     async def start(self, options: Options) -> None:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "error", "-m", "tests.races.server", options.json()),
-            cwd=ROOT,
+            *(sys.executable, "-W", "error", "-m", "races.server", options.json()),
+            cwd=TESTS,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
         )

@@ -1,4 +1,4 @@
-"""One server process: ``python -m tests.races.server '{"storage": ...}'``. The first line it prints is its port.
+"""One server process: ``python -m races.server '{"storage": ...}'``. The first line it prints is its port.
 
 ``/<act>`` is the application; where ``outer_storage`` is given, ``/in/<act>`` is one inside another that has sessions
 of its own. Answers say when their session was saved, in monotonic seconds, which all processes of a machine share.
@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from aiohttp import web
+from support.storages import Wrapper
 
 from aiohttp_lionrock import (
     CookieChange,
@@ -26,7 +27,6 @@ from aiohttp_lionrock import (
     setup,
 )
 
-from ..support.storages import Wrapper
 from .options import SAVED, SECRET, SIGNALS, Options, config_of
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ __all__ = [
 ]
 
 DEFAULT_COLLECTION = "lionrock_sessions"
-DEFAULT_TIMEOUT = 1.5
+DEFAULT_TIMEOUT = 2.0
 LONGEST_TIMEOUT = 3600.0
 
 COLLECTION = r"(?!system\.)[^\s\x00$.][^\x00$]{0,119}"

@@ -10,26 +10,31 @@ function show(state, text) {
   panel.querySelector("a").hidden = state !== "ended";
 }
 
+function end() {
+  document.querySelector("#devices").inert = true;
+  show("ended", "This device was logged out.");
+}
+
+// True while this device is logged in: else there is no list, but the login page.
 async function renew() {
   const answer = await fetch("/", { headers: { Accept: "text/html" } });
+  if (!answer.ok) throw new Error(answer.statusText);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const list = page.querySelector("#devices");
   if (list) document.querySelector("#devices").replaceWith(list);
+  return list !== null;
 }
 
 function connect() {
   const socket = new WebSocket(`${location.protocol.replace("http", "ws")}//${location.host}/live`);
   socket.onopen = () => show("live", "Live: this page hears at once when a device is logged in or out.");
   socket.onmessage = () => renew().catch(() => {});
-  socket.onclose = (event) => {
-    if (event.code === LOGGED_OUT) {
-      document.querySelector("#devices").inert = true;
-      show("ended", "This device was logged out.");
-    } else {
-      show("waiting", "The connection is lost. Trying again…");
-      setTimeout(connect, 2000);
-    }
-  };
+  socket.onclose = (event) => (event.code === LOGGED_OUT ? end() : wait());
+}
+
+function wait() {
+  show("waiting", "The connection is lost. Trying again…");
+  setTimeout(() => renew().then((isLoggedIn) => (isLoggedIn ? connect() : end()), wait), 2000);
 }
 
 show("waiting", "Connecting…");

@@ -166,7 +166,7 @@ class Visit:
         writer.told_of_size = True
         logger.warning(
             "the head of a response with session cookies has %d bytes: nginx answers 502 in its place where that is "
-            "more than its proxy_buffer_size, 4k by default; raise that, or store less in the session",
+            "more than its proxy_buffer_size, 4k by default; raise it and proxy_buffers, or store less in the session",
             size,
         )
 

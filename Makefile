@@ -61,9 +61,10 @@ test-wheels: build ## install the wheels where nothing of this checkout is seen,
 	for file in dist/*.whl dist/*.tar.gz; do cmp $$file dist/again/$$(basename $$file) || exit; done
 	$(BIN)/python tests/project/smoke_wheels.py dist
 
-# What waits for elections of real servers, or for a browser, takes minutes and does not depend on the Python: `make test`
-# alone runs it.
-ONCE := --ignore=tests/mongodb/test_faults.py --ignore=tests/mongodb/test_disturbed.py --ignore=tests/browser --ignore=tests/proxies
+# What waits for elections of real servers, for a browser or for races of processes takes minutes and does not depend on
+# the Python: `make test` alone runs it.
+ONCE := --ignore=tests/mongodb/test_faults.py --ignore=tests/mongodb/test_disturbed.py \
+	--ignore=tests/browser --ignore=tests/proxies --ignore=tests/races
 
 test-pythons: $(SUPPORTED:%=test-python-%) ## the tests, but the failovers, on every other supported Python that is found
 

@@ -16,6 +16,8 @@ def authority_for(
 ) -> JtiAuthority:
     """Who honours the ids of tokens under this configuration. Raises ConfigError where that is said to be somebody."""
     jti = config.jti_policy
+    if link is None and config.max_sessions is not None:
+        raise ConfigError("max_sessions needs a storage: nothing else knows how many sessions a user has")
     if jti is None:
         return Stateless(mint)
     if link is None and not (jti.generate or jti.persist or jti.verify):

@@ -1,6 +1,6 @@
 """Caps: how many sessions one user may have at a time."""
 
-from ..errors import SessionLimitReached
+from ..errors import CorruptRecord, SessionLimitReached
 from ..settings.config import SessionConfig
 from ..storage.contract import JtiRecord, JtiStorage
 from .endings import Endings
@@ -46,6 +46,9 @@ class Caps:
 
     async def _alive(self, subject: str, left: str | None) -> list[JtiRecord]:
         """The sessions that count, oldest first."""
-        listed = await self._storage.list_subject(subject)
+        try:
+            listed = await self._storage.list_subject(subject)
+        except CorruptRecord:
+            return []  # one that cannot be read keeps nobody out
         alive = [other for other in listed if state_of(other) is not State.SUPERSEDED and other.sid != left]
         return sorted(alive, key=lambda other: (other.created_at, other.sid))

@@ -104,7 +104,8 @@ class TokenMint:
         if (term := life.term.claim()) is not None:
             claims[TERM] = term
         claims["iat"] = claims["nbf"] = issued
-        claims["exp"] = self._limits.end(self._usual_end(draft, policy, issued), issued, began, draft.subject)
+        usual = self._usual_end(draft, policy, issued)
+        claims["exp"] = self._limits.end(usual, issued, began, draft.subject, life.term)
         claims.update(self._common_claims)
         if config.refresh is not None:
             claims["token_use"] = policy.use

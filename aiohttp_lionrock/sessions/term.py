@@ -1,7 +1,7 @@
 """Term and Limits: until when a session lasts.
 
-The earliest end counts. The lifetimes of the tokens are the usual one, and what a handler asked for with `expire_in`
-takes their place; ``idle_timeout``, ``anonymous_lifetime`` and ``max_lifetime`` bound whatever that gives.
+The earliest end counts. The lifetimes of the tokens and ``idle_timeout`` are the usual ones, and what a handler asked
+for with `expire_in` takes their place; ``anonymous_lifetime`` and ``max_lifetime`` bound whatever that gives.
 """
 
 from collections.abc import Mapping
@@ -58,7 +58,8 @@ class Limits:
         if not self._are_any:
             return claims.get("orig_iat")
         issued = read_time(claims, "iat")
-        if self.idle is not None and issued is not None and issued + self.idle <= now:
+        is_idle = self.idle is not None and issued is not None and issued + self.idle <= now
+        if is_idle and read_term_end(claims) is None:
             raise TokenExpired("session was not used for longer than idle_timeout")
         began = read_time(claims, "orig_iat") if "orig_iat" in claims else issued
         if began is None:
@@ -77,19 +78,21 @@ class Limits:
 
     def is_due(self, claims: Mapping[str, Any], now: int) -> bool:
         """Whether it is time to note that the session is used."""
-        return self.touch is not None and claims.get("iat", now) + self.touch <= now
+        if self.touch is None or claims.get("iat", now) + self.touch > now:
+            return False
+        return read_term_end(claims) is None
 
     def begin(self, created_at: int | None, now: int) -> int | None:
         """What the tokens say of when the session began; None: nothing."""
         counts = self.total is not None or self.anonymous is not None
         return now if counts and created_at is None else created_at
 
-    def end(self, usual: int, issued: int, began: int | None, subject: str | None) -> int:
-        """The time at which a token expires that would usually expire then."""
+    def end(self, usual: int, issued: int, began: int | None, subject: str | None, term: Term) -> int:
+        """The time at which a token expires that would usually, or by its term, expire then."""
         if not self._are_any:
             return usual
         ends = [usual]
-        if self.idle is not None:
+        if self.idle is not None and term.until is None:
             ends.append(issued + self.idle)
         if began is not None and self.total is not None:
             ends.append(began + self.total)

@@ -105,8 +105,6 @@ def _check_cap(config: Any, faults: Faults) -> None:
         faults.add("when_full must be oldest or refuse")
     if config.max_sessions is not None:
         faults.count("max_sessions", config.max_sessions)
-        if config.storage is None:
-            faults.add("max_sessions needs a storage: nothing else knows how many sessions a user has")
 
 
 def _check_audience(audience: object, faults: Faults) -> None:

@@ -10,6 +10,7 @@ from aiohttp_lionrock_sqlite import SqliteStorage
 from support.browser import ACCESS, SECRET, Browser
 
 from aiohttp_lionrock import (
+    ConfigError,
     JtiStorage,
     MemoryStorage,
     Session,
@@ -181,3 +182,10 @@ async def test_a_login_that_was_refused_is_saved_again_under_another_sid(storage
     browser = Browser(managers[refused])
     browser.receive(await managers[refused].save(sessions[refused]))
     assert await browser.is_logged_in()
+
+
+def test_a_cap_needs_a_storage_wherever_that_is_given(storage: JtiStorage) -> None:
+    config = SessionConfig(secret=SECRET, max_sessions=2)
+    assert SessionManager(config, storage, environ={}).storage is storage
+    with pytest.raises(ConfigError, match="max_sessions needs a storage"):
+        SessionManager(config, environ={})

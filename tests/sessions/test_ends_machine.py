@@ -200,13 +200,19 @@ class Ends(RuleBasedStateMachine):
 
     def must_live(self, expected: Expected, now: int) -> bool:
         """A use is noted at most once in an interval, so an idle session may end so much earlier."""
-        idle = self.idle is None or now < expected.used + self.idle - TOUCH
+        allowed = self.idle_of(expected)
+        idle = allowed is None or now < expected.used + allowed - TOUCH
         return idle and now < self.end(expected) and self.last_token(expected) in self.cookies
 
     def must_have_ended(self, expected: Expected, now: int) -> bool:
         """Clocks may differ, so a token lives a little longer; what ends the session itself does so to the second."""
-        is_idle = self.idle is not None and now >= expected.used + self.idle
+        allowed = self.idle_of(expected)
+        is_idle = allowed is not None and now >= expected.used + allowed
         return is_idle or now >= min(self.limit(expected), self.end(expected) + TOLERANCE)
+
+    def idle_of(self, expected: Expected) -> int | None:
+        """A login with a term of its own does not end by idleness."""
+        return self.idle if expected.until is None else None
 
     def end(self, expected: Expected) -> float:
         usual = expected.issued + self.lifetime[self.last_token(expected)] if expected.until is None else expected.until
@@ -226,7 +232,7 @@ class Ends(RuleBasedStateMachine):
         self.expected = Expected(user, now, now, now, until, None if user is None else now)
         assert self.last_token(self.expected) in self.cookies
         assert self.cookies[self.last_token(self.expected)][1] >= self.elapsed + min(
-            self.end(self.expected) - now, self.idle or float("inf")
+            self.end(self.expected) - now, self.idle_of(self.expected) or float("inf")
         )
 
 

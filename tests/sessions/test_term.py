@@ -71,6 +71,18 @@ async def test_a_term_is_bounded_by_max_lifetime(clock: FakeClock) -> None:
 
 
 @both_ways
+async def test_a_login_with_a_term_of_its_own_does_not_end_by_idleness(clock: FakeClock, stored: bool) -> None:
+    browser = browser_with(clock, stored=stored, idle_timeout=1800)
+    await browser.visit(log_in, lambda session: session.expire_in(30 * DAY))
+    assert ages(browser) == {ACCESS: 30 * DAY, REFRESH: 30 * DAY}
+    clock.advance(20 * DAY)
+    assert (await browser.refresh()).subject == "ann"
+    await browser.visit(Session.expire_at_close)
+    clock.advance(1801)
+    assert (await browser.refresh()).is_new
+
+
+@both_ways
 async def test_a_login_until_the_browser_closes_has_no_max_age_and_keeps_it_so(clock: FakeClock, stored: bool) -> None:
     browser = browser_with(clock, stored=stored, cookie_max_age=HOUR)
     await browser.visit(log_in, Session.expire_at_close)

@@ -172,10 +172,13 @@ async def test_a_login_is_remembered_or_ends_with_the_browser(serve: Serve, cloc
 
 
 async def test_a_session_that_is_not_used_ends(serve: Serve, clock: FakeClock) -> None:
-    client = await serve(program("how-to/lifetimes")["make_app"]())
-    await ask(client, "/login", "POST", data={"user": "ann", "remember": "yes"})
+    make_app = program("how-to/lifetimes")["make_app"]
+    client, remembered = await serve(make_app()), await serve(make_app())
+    await ask(client, "/login", "POST", data={"user": "ann"})
+    await ask(remembered, "/login", "POST", data={"user": "ann", "remember": "yes"})
     clock.advance(8 * 24 * 60 * 60)
     assert await ask(client, "/") == {"user": None}
+    assert await ask(remembered, "/") == {"user": "ann"}
 
 
 async def test_a_page_asks_for_the_password_again(serve: Serve, clock: FakeClock) -> None:

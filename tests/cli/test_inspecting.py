@@ -28,7 +28,7 @@ def test_an_honoured_token_is_told_with_its_record(shell: Shell, log_in, url: st
         assert "the current secret" in ran.out
         assert "live: " in ran.out
         assert "unverified" not in ran.out
-        assert "in 29 d" in ran.out
+        assert "in 29 d" in ran.out or "in 30 d" in ran.out  # the second one within the second of the login
         data = shell("inspect", "--json", "--storage", url, stdin=cookies[name], SESSION_REFRESH_TOKEN="true").data
         assert (data["verdict"], data["verified"], data["subject"]) == ("honoured", True, "ann")
         assert data["record"]["labels"] == {"device": "a phone"}

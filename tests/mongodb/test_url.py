@@ -29,7 +29,7 @@ def test_a_url_gives_a_storage_that_is_not_open_and_shows_where_it_leads() -> No
     storage = open_storage(f"mongodb://ann:{SECRET}@h1,h2:27018/shop?replicaSet=rs0&timeout=1.5&collection=visits")
     assert isinstance(storage, MongoStorage)
     assert repr(storage) == "<MongoStorage h1,h2:27018/shop.visits>"
-    assert storage.timeout == 2.0
+    assert storage.timeout == 1.5
 
 
 def test_a_url_without_options_has_defaults() -> None:

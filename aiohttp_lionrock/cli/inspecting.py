@@ -26,6 +26,7 @@ from .storages import LookOnly
 __all__ = ["inspect"]
 
 LONGEST = 1_000_000  # characters that are read
+NO_REFRESH_TOKENS = "it is a refresh token, and these settings have none: set SESSION_REFRESH_TOKEN=true"
 TIMES = {"iat": "issued", "nbf": "valid from", "exp": "expires", "orig_iat": "began"}
 COLOURS = {"honoured": "green", "refused": "red", "unknown": "yellow"}
 
@@ -88,7 +89,9 @@ async def _judge(
 
 async def _verdict(token: str, reading: Reading, manager: SessionManager) -> Verdict:
     config = manager.config
-    is_refresh = config.refresh is not None and reading.claim("token_use") == "refresh"
+    is_refresh = reading.claim("token_use") == "refresh"
+    if is_refresh and reading.is_verified and config.refresh is None:
+        return Verdict("unknown", NO_REFRESH_TOKENS, exit=WRONG)
     policy = config.refresh if is_refresh and config.refresh is not None else config.access
     try:
         session = await manager.load({policy.name: token})

@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..jsontext import encode
+from ..settings.config import SubjectKey
 from ..settings.names import RESERVED
 from .term import Term
 
-__all__ = ["CREATOR", "RESERVED", "Contents", "ContentsReader", "SubjectKey", "subject_text"]
+__all__ = ["CREATOR", "RESERVED", "Contents", "ContentsReader", "subject_text"]
 
 CREATOR = "SessionJWT"
-
-SubjectKey = str | Callable[[Mapping[str, Any]], str | int | float | None]
 
 
 class Contents:

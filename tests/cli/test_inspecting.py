@@ -35,6 +35,15 @@ def test_an_honoured_token_is_told_with_its_record(shell: Shell, log_in, url: st
         assert data["claims"]["token_use"] == use
 
 
+def test_a_refresh_token_is_not_judged_by_settings_that_have_none(shell: Shell, log_in, url: str) -> None:
+    ran = shell("inspect", "--storage", url, stdin=log_in(sub="ann")[REFRESH])
+    assert ran.code == 2, ran
+    assert "set SESSION_REFRESH_TOKEN=true" in ran.out
+    assert "live: " in ran.out
+    forged = made("another secret, of more than 32 bytes", token_use="refresh")
+    assert "[JWT_FORGED]" in shell("inspect", stdin=forged).out
+
+
 def test_the_signature_is_never_printed(shell: Shell, log_in, url: str) -> None:
     for token in (
         log_in(sub="ann")[NAME],

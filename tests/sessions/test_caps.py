@@ -168,13 +168,18 @@ async def test_a_renewal_is_no_login_where_a_cap_was_lowered(
 
 async def test_a_login_that_was_refused_is_saved_again_under_another_sid(storage: JtiStorage, clock: FakeClock) -> None:
     managers = [manager_of(storage, clock, max_sessions=1, when_full="refuse") for _ in range(2)]
-    sessions = [await manager.load({}) for manager in managers]
-    for session in sessions:
-        session["sub"] = "ann"
-    sids = [session.sid for session in sessions]
-    saves = [manager.save(session) for manager, session in zip(managers, sessions, strict=True)]
-    outcomes = await asyncio.gather(*saves, return_exceptions=True)
-    [refused] = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, SessionLimitReached)]
+    found: list[int] = []
+    users = iter(range(50))
+    while not found:  # a second one that comes first by its sid ends the other, and nobody is refused
+        sessions = [await manager.load({}) for manager in managers]
+        user = next(users)
+        for session in sessions:
+            session["sub"] = f"ann {user}"
+        sids = [session.sid for session in sessions]
+        saves = [manager.save(session) for manager, session in zip(managers, sessions, strict=True)]
+        outcomes = await asyncio.gather(*saves, return_exceptions=True)
+        found = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, SessionLimitReached)]
+    [refused] = found
     assert sessions[refused].sid not in sids  # the first one may be on its way, to be taken back
     await managers[refused].revoke(sids[1 - refused])
     await managers[refused].aclose()

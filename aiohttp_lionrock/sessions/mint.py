@@ -18,7 +18,7 @@ from .session import session_of
 from .state import Life
 from .term import Limits
 
-__all__ = ["Draft", "Grant", "Issued", "TokenMint"]
+__all__ = ["Draft", "Grant", "Issued", "TokenMint", "latest_exp"]
 
 BROWSER_LIMIT = 4096  # bytes of name and value that browsers keep (RFC 6265bis, section 5.6)
 
@@ -133,6 +133,11 @@ class TokenMint:
                 raise _too_large(draft, f"cookie {policy.name} is {cookie} bytes, more than {BROWSER_LIMIT}")
         if total > most:
             raise _too_large(draft, f"the cookies are {total} bytes together, more than max_cookies_length, {most}")
+
+
+def latest_exp(issued: list[Issued]) -> int:
+    """When the last of the tokens of one response expires."""
+    return max(int(token.claims["exp"]) for token in issued)
 
 
 def _too_large(draft: Draft, what: str) -> SessionTooLarge:

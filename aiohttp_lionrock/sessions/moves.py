@@ -17,7 +17,7 @@ from .endings import Endings
 from .events import Why
 from .labels import merged_labels
 from .life import Arrival, Plan
-from .mint import Draft, Grant, Issued, TokenMint
+from .mint import Draft, Grant, Issued, TokenMint, latest_exp
 from .repairs import Repairs, Urgency
 from .sightings import Sightings
 from .turns import Turns
@@ -70,7 +70,7 @@ class Moves:
         record = JtiRecord(
             sid=draft.sid,
             version=1,
-            expires_at=_latest_exp(issued),
+            expires_at=latest_exp(issued),
             created_at=draft.now,
             access_jti=grant.access_jti,
             refresh_jti=grant.refresh_jti,
@@ -142,7 +142,7 @@ class Moves:
             successor,
             access_jti=grant.access_jti,
             refresh_jti=grant.refresh_jti,
-            expires_at=max(record.expires_at, _latest_exp(issued)),
+            expires_at=max(record.expires_at, latest_exp(issued)),
             subject=draft.subject,
             metadata=merged_labels(record.metadata, draft.life.asked.labels),
             seen_at=self._sightings.seen_at(record, draft.now),
@@ -227,10 +227,6 @@ def _may_be_done(cause: BaseException) -> bool:
     if isinstance(cause, DuplicateRecord):
         return False  # what is stored there is another one's
     return not isinstance(cause, StorageUnavailable) or cause.maybe_done
-
-
-def _latest_exp(issued: list[Issued]) -> int:
-    return max(int(token.claims["exp"]) for token in issued)
 
 
 def _check_subject(subject: str | None, config: SessionConfig) -> None:

@@ -14,7 +14,7 @@ from ..tokens.keys import KeyRings
 from .events import Events, SessionEvent, Why
 from .jti import JtiAuthority
 from .life import Act, Arrival, Asked, Level, Plan, Presented, Rules, plan
-from .mint import Draft, Issued
+from .mint import Draft, Issued, latest_exp
 from .state import Life
 from .term import Limits, Term
 
@@ -90,7 +90,7 @@ class Saver:
         term = draft.life.term
         if term.until is None and not term.at_close:
             return [CookieChange(token.policy.name, token.token, token.policy.cookie) for token in issued]
-        age = None if term.until is None else max(token.claims["exp"] for token in issued) - draft.now
+        age = None if term.until is None else latest_exp(issued) - draft.now
         return [
             CookieChange(token.policy.name, token.token, replace(token.policy.cookie, max_age=age)) for token in issued
         ]
@@ -104,7 +104,7 @@ class Saver:
         """The session as the next request would find it: it may be changed and saved again."""
         life.id = draft.id
         life.sid = draft.sid
-        life.expires_at = max([token.claims["exp"] for token in issued])
+        life.expires_at = latest_exp(issued)
         life.created_at = issued[0].claims.get("orig_iat")
         life.authenticated_at = draft.authenticated_at
         life.is_new = False

@@ -1,23 +1,16 @@
 """What the README shows is run here, and what it lists is there. The pages it points to are tested in tests/docs."""
 
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import CookieJar, web
-from aiohttp.test_utils import TestClient
-from support.pages import DOCS, ask, cookies_of, shell
+from support.pages import DOCS, ROOT, Serve, ask, cookies_of, empty_place, server_for, shell
 
 import aiohttp_lionrock
 from aiohttp_lionrock import Session, SessionConfig, SessionManager, open_storage
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-SECRET = "a secret for the examples of the readme"
-
-Serve = Callable[..., Awaitable[TestClient[Any, Any]]]
 
 
 def section(heading: str) -> str:
@@ -46,25 +39,12 @@ def rows(heading: str) -> list[list[str]]:
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, and a secret in the environment."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SESSION_SECRET", SECRET)
-    monkeypatch.delenv("SESSION_SECRET_PREVIOUS", raising=False)
-    return tmp_path
+    return empty_place(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def serve(aiohttp_server: Any, aiohttp_client: Any) -> Serve:
-    """Serves an app on this machine, to a client that sends Secure cookies although there is no https."""
-
-    async def serve(app: web.Application, cookies: dict[str, str] | None = None) -> TestClient[Any, Any]:
-        server = await aiohttp_server(app)
-        jar = CookieJar(unsafe=True, treat_as_secure_origin=server.make_url("/"))
-        jar.update_cookies(cookies or {}, server.make_url("/"))
-        client: TestClient[Any, Any] = await aiohttp_client(server, cookie_jar=jar)
-        return client
-
-    return serve
+    return server_for(aiohttp_server, aiohttp_client)
 
 
 def test_it_is_short() -> None:

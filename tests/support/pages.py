@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from aiohttp import ClientResponse
+import pytest
+from aiohttp import ClientResponse, CookieJar, web
 from aiohttp.test_utils import TestClient
 from sybil import Sybil
 from sybil.example import Example
@@ -27,12 +28,14 @@ __all__ = [
     "assert_unavailable",
     "blocks_of",
     "cookies_of",
+    "empty_place",
     "examples",
     "module_of",
     "program",
     "rows",
     "run_pytest",
     "running",
+    "server_for",
     "shell",
     "text",
 ]
@@ -96,6 +99,27 @@ def rows(page: str, heading: str = "") -> list[list[str]]:
         elif is_body:
             found.append([cell.strip() for cell in line.strip("|").split("|")])
     return found
+
+
+def empty_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, and a secret in the environment."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("SESSION_SECRET", SECRET)
+    monkeypatch.delenv("SESSION_SECRET_PREVIOUS", raising=False)
+    return folder
+
+
+def server_for(aiohttp_server: Any, aiohttp_client: Any) -> Serve:
+    """Serves an app on this machine, to a client that may bring cookies and sends Secure ones without https."""
+
+    async def serve(app: web.Application, cookies: dict[str, str] | None = None) -> TestClient[Any, Any]:
+        server = await aiohttp_server(app)
+        jar = CookieJar(unsafe=True, treat_as_secure_origin=server.make_url("/"))
+        jar.update_cookies(cookies or {}, server.make_url("/"))
+        client: TestClient[Any, Any] = await aiohttp_client(server, cookie_jar=jar)
+        return client
+
+    return serve
 
 
 async def ask(client: TestClient[Any, Any], path: str, method: str = "GET", **options: Any) -> Any:

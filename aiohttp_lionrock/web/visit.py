@@ -95,10 +95,12 @@ class Visit:
     def mark(self, response: web.StreamResponse) -> None:
         """Puts in everything that a response which is being prepared needs."""
         is_read, writer = False, None
+        # All at once: applications inside one another may give their cookies one name, and each its own path.
+        if changes := [change for slot in self.slots for change in slot.changes]:
+            put_cookies(response, changes)
         for slot in self.slots:
             if slot.changes:
                 writer = writer or slot.installation
-                put_cookies(response, slot.changes)
                 self._keep_from_caches(slot.installation, response)
                 directives = slot.installation.manager.config.clear_site_data_header
                 if directives and all(change.value is None for change in slot.changes):

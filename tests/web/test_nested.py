@@ -86,6 +86,26 @@ async def test_both_sessions_may_be_written_in_one_response(two: Two, path: str)
     assert "count" not in claims(visitor.cookies["staff"])
 
 
+async def test_both_may_be_written_where_their_cookies_differ_by_path_alone(aiohttp_client: Any) -> None:
+    @web.middleware
+    async def note(request: web.Request, handler: Any) -> web.StreamResponse:
+        (await get_session(request))["outer"] = True
+        return await handler(request)  # type: ignore[no-any-return]
+
+    shop, staff = web.Application(), web.Application()
+    install(shop)
+    shop.middlewares.append(note)
+    install(staff, cookie={"path": "/staff"})
+    staff.router.add_get("/log_in", log_in)
+    shop.add_subapp("/staff", staff)
+    client = await aiohttp_client(shop)
+    async with client.get("/staff/log_in") as response:
+        lines = response.headers.getall("Set-Cookie")
+    written = {line.split("Path=")[1].split(";")[0]: claims(line.partition("=")[2].split(";")[0]) for line in lines}
+    assert {path: "outer" in said for path, said in written.items()} == {"/": True, "/staff": False}
+    assert len(lines) == len(set(lines))
+
+
 async def test_a_crash_in_the_inner_app_keeps_both_sessions_as_they_were(two: Two) -> None:
     visitor, _, _ = two
     answer = await visitor.get("/staff/crash?count")

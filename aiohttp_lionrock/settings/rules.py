@@ -74,14 +74,7 @@ def check_session(config: Any, faults: Faults) -> bool:
     _check_clear_site_data(config.clear_site_data, faults)
     _check_subject_key(config.subject_key, faults)
     _check_storage(config, faults)
-    for name in (
-        "max_lifetime",
-        "idle_timeout",
-        "touch_interval",
-        "anonymous_lifetime",
-        "seen_interval",
-        "purge_interval",
-    ):
+    for name in TIMES:
         if getattr(config, name) is not None:
             faults.seconds(name, getattr(config, name))
     _check_touch(config, faults)

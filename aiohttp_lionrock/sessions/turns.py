@@ -7,6 +7,7 @@ from random import uniform
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..errors import StorageUnavailable
+from ..storage.coalescer import own_copy
 from ..storage.contract import JtiRecord, JtiStorage
 
 __all__ = ["Change", "Changed", "Turns"]
@@ -78,7 +79,7 @@ class Turns:
             record = None
             if is_fresh:
                 await _back_off(attempt)
-        raise StorageUnavailable("the session's record changes faster than it can be written", maybe_done=False)
+        raise _contended()
 
     async def _drain(self, sid: str) -> None:
         """Serves those who wait, all of one moment together, until nobody does."""
@@ -90,7 +91,7 @@ class Turns:
                 except Exception as exc:
                     for one in group:
                         if not one.future.done():
-                            one.future.set_exception(_own(exc))
+                            one.future.set_exception(own_copy(exc))
         finally:
             for one in self._waiting.pop(sid):
                 one.future.cancel()
@@ -106,7 +107,7 @@ class Turns:
                     _answer(one.future, record, outcome)
                 return
             await _back_off(attempt)
-        raise StorageUnavailable("the session's record changes faster than it can be written", maybe_done=False)
+        raise _contended()
 
     async def _put(self, wanted: JtiRecord, record: JtiRecord) -> JtiRecord | None:
         """Stores what a record is to be; None where another one was faster."""
@@ -144,13 +145,8 @@ def _answer(future: "asyncio.Future[Changed[Any]]", record: JtiRecord | None, ou
         future.set_result(Changed(record, outcome))
 
 
-def _own(exc: Exception) -> Exception:
-    """One for each caller: an exception that is raised in many tasks would gather the tracebacks of all."""
-    if not isinstance(exc, StorageUnavailable):
-        return exc
-    own = StorageUnavailable(str(exc), maybe_done=exc.maybe_done)
-    own.__cause__ = exc
-    return own
+def _contended() -> StorageUnavailable:
+    return StorageUnavailable("the session's record changes faster than it can be written", maybe_done=False)
 
 
 async def _back_off(attempt: int) -> None:

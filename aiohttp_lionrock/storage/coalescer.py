@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from ..errors import StorageUnavailable
 
-__all__ = ["Coalescer"]
+__all__ = ["Coalescer", "own_copy"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -90,13 +90,16 @@ def _answer(futures: Iterable[asyncio.Future[V]], answer: V | Exception) -> None
         if future.done():
             continue
         if isinstance(answer, Exception):
-            future.set_exception(_own_copy(answer))
+            future.set_exception(own_copy(answer))
         else:
             future.set_result(answer)
 
 
-def _own_copy(exc: Exception) -> Exception:
+def own_copy(exc: Exception) -> Exception:
     """One for each caller: an exception that is raised in many tasks would gather the tracebacks of all."""
-    twin = copy(exc)
+    try:
+        twin = copy(exc)
+    except Exception:  # another library's, which cannot be copied
+        return exc
     twin.__cause__ = exc.__cause__
     return twin

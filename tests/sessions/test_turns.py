@@ -11,7 +11,7 @@ import pytest
 from support.storages import Call, Recorder
 
 from aiohttp_lionrock import JtiRecord, MemoryStorage, StorageUnavailable
-from aiohttp_lionrock.errors import TokenRevoked
+from aiohttp_lionrock.errors import CorruptRecord, TokenRevoked
 from aiohttp_lionrock.sessions import turns
 from aiohttp_lionrock.sessions.link import Deadline
 from aiohttp_lionrock.sessions.turns import Change, Changed, Turns
@@ -333,14 +333,16 @@ async def test_a_record_that_ends_meanwhile_stays_ended_for_the_leader_and_for_t
     assert found is None or (found.successor == "the next" and not found.metadata)
 
 
-@pytest.mark.parametrize("failure", [StorageUnavailable("away", maybe_done=False), StorageUnavailable("lost")])
+@pytest.mark.parametrize(
+    "failure", [StorageUnavailable("away", maybe_done=False), StorageUnavailable("lost"), CorruptRecord("damaged")]
+)
 async def test_a_storage_that_fails_is_told_to_each_as_it_is(storage: Slow, failure: StorageUnavailable) -> None:
     ours = turns_on(storage)
     may_go, tasks = await behind_a_leader(storage, ours, *map(label, names(5)))
     storage.failure = failure
     may_go.set()
     done = await in_time(tasks)
-    assert [type(one) for one in done] == [StorageUnavailable] * 6
+    assert [type(one) for one in done] == [type(failure)] * 6
     assert {one.maybe_done for one in done if isinstance(one, StorageUnavailable)} == {failure.maybe_done}
     assert len({id(one) for one in done}) == 6  # each has its own, with its own traceback
     storage.failure = None

@@ -129,6 +129,17 @@ async def test_each_caller_gets_a_failure_of_its_own_that_says_as_much_as_the_fi
     ] * 2
 
 
+async def test_a_failure_that_cannot_be_copied_reaches_every_caller() -> None:
+    class Driver(Exception):
+        def __init__(self, code: int, *, host: str) -> None:
+            super().__init__(f"{code} at {host}")
+
+    coalescer = Coalescer(batches := Batches(), default="")
+    batches.failures["a"] = failure = Driver(7, host="db")
+    outcomes = await asyncio.gather(coalescer("a"), coalescer("a"), return_exceptions=True)
+    assert outcomes == [failure, failure]
+
+
 async def test_a_run_that_raises_fails_its_own_batch_alone() -> None:
     coalescer = Coalescer(batches := Batches(), default="")
     first = await hold_a_batch(batches, coalescer, "a")

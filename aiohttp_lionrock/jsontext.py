@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeGuard
 
 __all__ = [
-    "JSON",
     "MAX_DEPTH",
     "SCALARS",
     "decode_object",
@@ -19,10 +18,7 @@ __all__ = [
     "explain_unstorable",
     "is_flat",
     "is_storable_text",
-    "joined",
 ]
-
-JSON = str | int | float | bool | None | list[Any] | dict[str, Any]
 
 SCALARS = frozenset({str, int, float, bool, type(None)})  # of which none can change in place
 
@@ -76,11 +72,6 @@ _parts = _prepared(_ENCODER)
 def encode(value: object) -> bytes:
     """Compact UTF-8 JSON. Raises TypeError, ValueError or RecursionError; `explain_unstorable` says which part."""
     return "".join(_parts(value, 0)).encode()
-
-
-def joined(*objects: bytes) -> bytes:
-    """One JSON object of several that `encode` wrote and that share no name: parts that are encoded once for all."""
-    return b"{" + b",".join([part[1:-1] for part in objects if len(part) > 2]) + b"}"
 
 
 def decode_own(data: bytes) -> dict[str, Any]:

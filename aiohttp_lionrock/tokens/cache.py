@@ -55,12 +55,9 @@ class TokenCache(Generic[T]):
 
     def sign(self, claims: Claims, keys: KeyRing) -> str:
         """As `TokenCodec.sign`. The claims are kept where nothing in them can change, so leave them as they are."""
-        return self.seal(encode(claims), keys, claims if is_flat(claims) else None)
-
-    def seal(self, payload: bytes, keys: KeyRing, flat: Claims | None = None) -> str:
-        """Signs a payload that `jsontext.encode` or `joined` made; ``flat`` are its claims, kept in its place."""
+        payload = encode(claims)
         token = self._codec.seal(payload, keys)
-        self._keep(token, _Known(keys, payload if flat is None else flat, True, _weight(payload)))
+        self._keep(token, _Known(keys, claims if is_flat(claims) else payload, True, _weight(payload)))
         return token
 
     def verify(self, token: str, keys: KeyRing, policy: TokenPolicy, now: int) -> T:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aiohttp_lionrock import KeyRing, SessionConfig, TokenClaimError, TokenCodec, TokenExpired, TokenForged
-from aiohttp_lionrock.jsontext import encode, joined
+from aiohttp_lionrock.jsontext import encode
 from aiohttp_lionrock.tokens import cache as module
 from aiohttp_lionrock.tokens.cache import TokenCache
 
@@ -105,19 +105,6 @@ def test_a_reader_that_fails_leaves_a_token_that_can_be_read_again() -> None:
     with pytest.raises(KeyError):
         cache.verify(token, KEYS, CONFIG.access, NOW)
     assert [cache.verify(token, KEYS, CONFIG.access, NOW) for _ in range(2)] == ["better", "better"]
-
-
-def test_a_payload_of_joined_parts_is_signed_as_its_claims_would_be(cache: TokenCache[Contents]) -> None:
-    shared, own = encode({"id": None, **NESTED}), claims()
-    token = cache.seal(joined(shared, encode(own)), KEYS)
-    assert token == TokenCodec(CONFIG).sign({"id": None, **NESTED, **own}, KEYS)
-    assert cache.verify(token, KEYS, CONFIG.access, NOW).claims == {"id": None, **NESTED, **own}
-
-
-def test_joined_objects_are_one_object() -> None:
-    parts: list[dict[str, Any]] = [{}, {"a": 1}, {}, {"b": [{}], "c": "}"}, {"d": None}, {}]
-    assert joined(*map(encode, parts)) == encode({name: value for part in parts for name, value in part.items()})
-    assert joined() == joined(b"{}") == joined(b"{}", b"{}") == b"{}"
 
 
 PAIRS = [f"{a}{b}" for a in "abcdefghijklmnopqrstuvwxyz" for b in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]

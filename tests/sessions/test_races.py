@@ -276,25 +276,15 @@ async def test_two_renewals_of_one_session_leave_one_session(seed: int) -> None:
         assert await tab.is_logged_in() == (tab is not loser)
 
 
+@pytest.mark.parametrize("is_logged_in", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_two_logins_at_once_out_of_nobodys_session_are_both_delivered(seed: int) -> None:
+async def test_two_logins_at_once_are_both_delivered(seed: int, is_logged_in: bool) -> None:
     world = World(seed)
     browser = world.browser()
-    await browser.write(cart=["book"])
-    tabs = world.tabs(browser, 2)
-    await asyncio.gather(*(tab.log_in() for tab in tabs))
-    await settle()
-    assert {record.sid for record in await world.managers[0].sessions("ann")} == {tab.sid for tab in tabs}
-    for tab in tabs:
-        assert set(tab.sent) == {ACCESS, REFRESH}
-        assert await tab.is_logged_in()
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-async def test_two_logins_at_once_of_who_is_logged_in_are_both_delivered(seed: int) -> None:
-    world = World(seed)
-    browser = world.browser()
-    await browser.log_in(theme="dark")
+    if is_logged_in:
+        await browser.log_in(theme="dark")
+    else:
+        await browser.write(cart=["book"])
     tabs = world.tabs(browser, 2)
     await asyncio.gather(*(tab.log_in() for tab in tabs))
     await settle()

@@ -78,6 +78,11 @@ class SessionData:
         """The data as it is, to be read and not to be changed."""
         return self._now
 
+    @property
+    def is_as_it_came(self) -> bool:
+        """Whether nothing was set, removed or taken out to be changed since it was presented or last written."""
+        return self._now is self._before
+
     def is_changed(self) -> bool:
         """Whether it differs, at any depth, from what was presented or last written."""
         before, now = self._before, self._now

@@ -7,10 +7,21 @@ from ..jsontext import is_storable_text
 from ..log import logger
 from ..storage.contract import MAX_METADATA_BYTES
 
-__all__ = ["check_labels", "cut_labels", "merged_labels"]
+__all__ = ["joined_labels", "merged_labels"]
 
 
-def check_labels(labels: Mapping[str, str]) -> None:
+def joined_labels(*parts: Mapping[str, str], cut: bool) -> Mapping[str, str]:
+    """All labels together, cut where that is wished. Raises SessionDataError where they do not fit."""
+    if not isinstance(cut, bool):
+        raise SessionDataError("cut is a switch; a label of that name is given as describe({'cut': ...})", "cut")
+    together = {name: text for part in parts for name, text in part.items()}
+    if cut:
+        together = _cut(together)
+    _check(together)
+    return together
+
+
+def _check(labels: Mapping[str, str]) -> None:
     """Raises SessionDataError, naming the label, where one is not storable text or all are more than a record keeps."""
     for name, text in labels.items():
         if not is_storable_text(text) or not is_storable_text(name):
@@ -23,7 +34,7 @@ def check_labels(labels: Mapping[str, str]) -> None:
         )
 
 
-def cut_labels(labels: Mapping[str, str]) -> dict[str, str]:
+def _cut(labels: Mapping[str, str]) -> dict[str, str]:
     """The labels with their longest values shortened until all fit, and ``?`` for what no storage can keep.
 
     What is not text stays as it is.

@@ -14,7 +14,7 @@ from ..storage.contract import JtiRecord
 from ..tokens.keys import KeyRing
 from .data import SessionData
 
-__all__ = ["Act", "Arrival", "Asked", "Level", "Plan", "Presented", "Rules", "plan"]
+__all__ = ["ASKED_NOTHING", "Act", "Arrival", "Asked", "Level", "Plan", "Presented", "Rules", "needs_nothing", "plan"]
 
 
 class Arrival(Enum):
@@ -30,7 +30,7 @@ class Presented(NamedTuple):
     """What a request brought. Made once, by ``load``; never changed.
 
     ``sid``, ``subject``, ``record`` and ``jti`` (of the refresh token) are those of the session that came, where one
-    did; ``is_due`` says that it is time to note that it is used; ``fault`` is why a token was refused.
+    did; ``is_due``: it is written in any case, be it to note that it is used; ``fault`` is why a token was refused.
     """
 
     arrival: Arrival
@@ -53,20 +53,22 @@ class Level(IntEnum):
     END = 3
 
 
-class Asked:
+class Asked(NamedTuple):
     """What the handler asked for, beside changing the data: a level, and labels for the record.
 
     ``sets_term``: this login lasts as long as it says.
     """
 
-    # What most requests ask for; kept off the instance until one asks for more.
     level: Level = Level.KEEP
     labels: Mapping[str, str] = MappingProxyType({})
     sets_term: bool = False
 
-    def raise_to(self, level: Level) -> None:
-        """Asks for at least this much."""
-        self.level = max(self.level, level)
+    def at_least(self, level: Level, **more: Any) -> "Asked":
+        """The same and at least this much; ``more`` are other fields."""
+        return self._replace(level=max(self.level, level), **more)
+
+
+ASKED_NOTHING = Asked()
 
 
 class Rules(NamedTuple):
@@ -143,10 +145,15 @@ def plan(presented: Presented, asked: Asked, data: SessionData, rules: Rules) ->
     if asked.level is _ASKS_RENEW:
         return _RENEW if rules.subject_of(data.assigned_view()) is None else _LOGIN_AGAIN
     is_refreshed = presented.arrival is _REFRESHED
-    if changed or rules.resave or is_refreshed or presented.is_due or (rules.has_records and asked.labels):
+    if changed or is_refreshed or presented.is_due or (rules.has_records and asked.labels):
         needs_both = changed or rules.rotate or not is_refreshed or rules.counts_idleness
         return _WRITE if needs_both else _WRITE_ACCESS
     return _NOTHING
+
+
+def needs_nothing(presented: Presented, asked: Asked, data: SessionData) -> bool:
+    """Whether the decision is NOTHING, at a glance: an access token came and nothing was done. False: ask `plan`."""
+    return asked is ASKED_NOTHING and data.is_as_it_came and presented.arrival is _LOADED and not presented.is_due
 
 
 def _after_the_end(presented: Presented) -> Plan:

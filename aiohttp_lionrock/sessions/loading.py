@@ -51,8 +51,9 @@ class Loader:
         limits: Limits,
         on_replay: Callable[[Candidate], Awaitable[None]],
     ) -> None:
-        self._config = config
+        self._access, self._refresh = config.access, config.refresh
         self._tokens = tokens
+        self._resave = config.resave
         self._authority = authority
         self._has_ids = config.jti_policy is not None
         self._clock = clock
@@ -66,18 +67,16 @@ class Loader:
 
     async def load(self, cookies: Cookies, fresh: Presented) -> Life:
         """The session that these cookies stand for, or a new one; ``fresh`` has the keys and the environment."""
-        access, refresh = self._config.access, self._config.refresh
-        access_tokens = _candidates(cookies, access.name)
-        refresh_tokens = _candidates(cookies, refresh.name) if refresh else []
+        access, refresh = self._access, self._refresh
         try:
-            if access_tokens:
+            if tokens := _candidates(cookies, access.name):
                 try:
-                    return await self._read(access_tokens, access, fresh)
+                    return await self._read(tokens, access, fresh)
                 except TokenExpired:
                     if refresh is None:
                         raise
-            if refresh is not None and refresh_tokens:
-                return await self._read(refresh_tokens, refresh, fresh)
+            if refresh is not None and (tokens := _candidates(cookies, refresh.name)):
+                return await self._read(tokens, refresh, fresh)
         except TokenError as fault:
             return self.new(fresh._replace(fault=fault))
         return self.new(fresh)
@@ -91,7 +90,9 @@ class Loader:
             contents, verdict = None, _NO_IDS
             try:
                 contents = self._tokens.verify(token, fresh.keys, policy, now)
-                created_at = self._limits.check(contents.claims, contents.subject, now)
+                created_at = contents.claims.get("orig_iat")
+                if self._limits.are_any:
+                    created_at = self._limits.check(contents.claims, contents.subject, now)
                 if self._has_ids:
                     verdict = await self._authority.judge(Candidate(contents, policy, fresh, now))
                 if verdict.superseded is not None:
@@ -126,7 +127,7 @@ class Loader:
     ) -> Life:
         arrival = Arrival.LOADED if policy.use == "access" else Arrival.REFRESHED
         record, jti, _ = verdict
-        is_due = self._limits.is_due(contents.claims, now)
+        is_due = self._resave or (self._limits.are_any and self._limits.is_due(contents.claims, now))
         presented = Presented(arrival, fresh.keys, fresh.env, contents.sid, contents.subject, record, jti, is_due)
         return Life(presented, contents, self._subject_of, created_at, self._clock)
 

@@ -13,7 +13,7 @@ from ..storage.contract import Clock
 from ..tokens.keys import KeyRings
 from .events import Events, SessionEvent, Why
 from .jti import JtiAuthority
-from .life import Act, Arrival, Asked, Level, Plan, Presented, Rules, plan
+from .life import ASKED_NOTHING, Act, Arrival, Level, Plan, Presented, Rules, plan
 from .mint import Draft, Issued, latest_exp
 from .state import Life
 from .term import Limits, Term
@@ -108,8 +108,9 @@ class Saver:
         life.created_at = issued[0].claims.get("orig_iat")
         life.authenticated_at = draft.authenticated_at
         life.is_new = False
-        life.asked = Asked()
-        life.presented = Presented(Arrival.LOADED, draft.presented.keys, draft.presented.env, draft.sid, draft.subject)
+        life.asked = ASKED_NOTHING
+        _, keys, env, *_ = draft.presented
+        life.presented = Presented(Arrival.LOADED, keys, env, draft.sid, draft.subject, is_due=self._rules.resave)
 
     def _tell(self, life: Life, presented: Presented, planned: Plan, *, was_handed_over: bool) -> None:
         """Tells what the session has become; of a record that ended, who removed it has told."""
@@ -134,7 +135,7 @@ class Saver:
         if not life.is_new:  # the data says so: nobody has called invalidate
             life.start_over()
         life.presented = Presented(Arrival.FRESH, presented.keys, presented.env)
-        life.asked = Asked()
+        life.asked = ASKED_NOTHING
         return [*(_deletion(policy.name, policy.cookie) for policy in self._policies), *_former(self._policies)]
 
 

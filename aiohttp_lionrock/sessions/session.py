@@ -8,12 +8,12 @@ from ..faults import Faults
 from ..log import logger
 from .contents import CREATOR, RESERVED
 from .data import check_storable, copied
-from .labels import check_labels, cut_labels
-from .life import Level
+from .labels import joined_labels
+from .life import Level, needs_nothing
 from .state import Life
 from .term import Term
 
-__all__ = ["Session", "life_of", "seal", "session_of", "warn_if_changed"]
+__all__ = ["Session", "give_up", "is_at_rest", "life_of", "seal", "session_of", "warn_if_changed"]
 
 
 class Session(MutableMapping[str, Any]):
@@ -98,8 +98,7 @@ class Session(MutableMapping[str, Any]):
 
     def invalidate(self) -> None:
         """Logout: data gone, the session revoked, cookies deleted. What is stored afterwards is a new session."""
-        self._ask(Level.END)
-        self._life.asked.labels = {}
+        self._ask(Level.END, labels={})
         self._life.start_over()
 
     def expire_in(self, seconds: float | None) -> None:
@@ -129,14 +128,8 @@ class Session(MutableMapping[str, Any]):
         Raises SessionDataError where they are not text, or more than 1,024 bytes of UTF-8 together; with ``cut`` the
         longest are shortened instead, and ``?`` stands for what cannot be kept. Older labels of the record give way.
         """
-        self._life.check_open()
-        if not isinstance(cut, bool):
-            raise SessionDataError("cut is a switch; a label of that name is given as describe({'cut': ...})", "cut")
-        together = {**self._life.asked.labels, **(labels or {}), **more}
-        if cut:
-            together = cut_labels(together)
-        check_labels(together)
-        self._life.asked.labels = together
+        labels = joined_labels(self._life.asked.labels, labels or {}, more, cut=cut)
+        self._ask(Level.KEEP, labels=labels)
 
     def copy(self) -> Self:
         """A session of its own with the same data: no cookies, no id."""
@@ -196,13 +189,12 @@ class Session(MutableMapping[str, Any]):
         return f"<{state}Session sid={self.sid} keys={list(self)}>"
 
     def _set_term(self, term: Term) -> None:
-        self._ask(Level.KEEP if self._life.is_new else Level.WRITE)
+        self._ask(Level.KEEP if self._life.is_new else Level.WRITE, sets_term=True)
         self._life.term = term
-        self._life.asked.sets_term = True
 
-    def _ask(self, level: Level) -> None:
+    def _ask(self, level: Level, **more: Any) -> None:
         self._life.check_open()
-        self._life.asked.raise_to(level)
+        self._life.asked = self._life.asked.at_least(level, **more)
 
 
 _set_life = Session._life.__set__  # type: ignore[attr-defined]
@@ -230,14 +222,23 @@ def life_of(session: Session) -> Life:
     return session._life
 
 
-def seal(session: Session, *, saved: bool = False) -> None:
-    """From now on a change raises SessionSealed: it could not be kept. ``saved``: what it was sealed with is."""
+def is_at_rest(session: Session) -> bool:
+    """Whether saving it would do nothing, as far as a glance can tell: most requests only read."""
     life = session._life
-    if saved:
-        life.unsaved = ()
-    elif not life.is_sealed:
-        life.unsaved = life.data.changes()
+    return life.presented is not None and needs_nothing(life.presented, life.asked, life.data)
+
+
+def seal(session: Session) -> None:
+    """From now on a change raises SessionSealed: it could not be kept."""
+    session._life.is_sealed = True
+
+
+def give_up(session: Session) -> None:
+    """Seals what is not saved. Of what was changed up to now, whoever it concerns is told by another error."""
+    life = session._life
     life.is_sealed = True
+    if not life.data.is_as_it_came:
+        life.unsaved = life.data.changes()
 
 
 def warn_if_changed(session: Session) -> None:

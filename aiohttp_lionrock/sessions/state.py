@@ -9,7 +9,7 @@ from ..errors import SessionSealed, TokenError
 from ..storage.contract import Clock, system_time
 from .contents import CREATOR, Contents, ContentsReader
 from .data import SessionData
-from .life import Asked, Presented
+from .life import ASKED_NOTHING, Asked, Presented
 from .term import Term
 
 __all__ = ["Life", "life_in_hand"]
@@ -33,7 +33,7 @@ class Life:
     | ``rejected`` | load; save, where the session was ended meanwhile | the handler |
     | ``is_new`` | load, invalidate, save | the handler |
     | ``is_sealed`` | `seal` | whatever would change the session |
-    | ``unsaved`` | `seal`: keys whose changes were not saved, and are known to be lost | `warn_if_changed` |
+    | ``unsaved`` | `give_up`: keys whose changes were not saved, and are known to be lost | `warn_if_changed` |
     | ``subject_of clock`` | the manager | ``Session`` |
     """
 
@@ -68,7 +68,7 @@ class Life:
         self.presented: Presented | None = presented
         self.clock: Clock = clock
         self.subject_of: Callable[[Mapping[str, Any]], str | None] = subject_of
-        self.asked: Asked = Asked()
+        self.asked: Asked = ASKED_NOTHING
         self.created_at = created_at
         self.is_sealed: bool = False
         self.unsaved: Sequence[str] = ()

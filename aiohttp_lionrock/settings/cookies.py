@@ -1,7 +1,7 @@
 """Cookies as they stand in headers (RFC 6265bis), without a web framework."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from email.utils import formatdate
 from functools import cached_property, lru_cache
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 __all__ = ["CookieChange", "CookieOptions", "read_cookies"]
 
+REMEMBERED_LENGTH = 4096  # characters; 1,024 headers of usual size take 1 to 2 MiB
 LONG_AGO = "Thu, 01 Jan 1970 00:00:00 GMT"
 
 
@@ -84,16 +85,19 @@ def _http_date(second: int) -> str:
     return formatdate(second, usegmt=True)
 
 
-def read_cookies(headers: Iterable[str], names: Iterable[str]) -> dict[str, list[str]]:
+def read_cookies(headers: Iterable[str], names: frozenset[str]) -> Mapping[str, Sequence[str]]:
     """The raw values of these cookies in Cookie headers, in the order sent: no unquoting, no decoding."""
+    header = ";".join(headers)
+    return _remembered(header, names) if len(header) <= REMEMBERED_LENGTH else _find_cookies(header, names)
+
+
+def _find_cookies(header: str, names: frozenset[str]) -> Mapping[str, Sequence[str]]:
     found: dict[str, list[str]] = {}
-    for header in headers:
-        pairs = header.split(";")
-        for name in names:
-            for pair in pairs:
-                if name not in pair:
-                    continue  # the many cookies of others are not looked at closer
-                sent, _, value = pair.partition("=")
-                if sent.strip(" \t") == name:
-                    found.setdefault(name, []).append(value.strip(" \t"))
+    for pair in header.split(";"):
+        name, _, value = pair.partition("=")
+        if (name := name.strip(" \t")) in names:
+            found.setdefault(name, []).append(value.strip(" \t"))
     return found
+
+
+_remembered = lru_cache(maxsize=1024)(_find_cookies)  # a browser sends the same header again and again

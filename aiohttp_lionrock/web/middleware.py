@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from ..errors import StorageUnavailable
 from ..log import logger
 from .headers import keep_from_caches
-from .visit import VISIT, Installation, Visit, kept_with
+from .visit import Installation, Visit, begin_visit, find_visit
 
 __all__ = ["make_middleware", "on_response_prepare"]
 
@@ -26,10 +26,10 @@ def make_middleware(installation: Installation) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        kept = kept_with(request)
-        if VISIT in kept:
-            return await _pass_on(kept[VISIT], installation, request, handler)
-        kept[VISIT] = visit = Visit()
+        visit = find_visit(request)
+        if visit is not None:
+            return await _pass_on(visit, installation, request, handler)
+        visit = begin_visit(request)
         try:
             try:
                 response = await handler(request)
@@ -43,7 +43,7 @@ def make_middleware(installation: Installation) -> Middleware:
                     raise  # the head is out; aiohttp ends the connection
                 response = await _unavailable(visit.outage or (installation, exc), request)
             else:
-                if visit.slots:
+                if visit.slots and not visit.is_at_rest():
                     response = await _settle(visit, request, response)
             return response
         except Exception:
@@ -59,9 +59,9 @@ def make_middleware(installation: Installation) -> Middleware:
 
 async def on_response_prepare(request: web.Request, response: web.StreamResponse) -> None:
     """Puts the cookies into the head of a response; saves first where the handler sends it itself."""
-    visit: Visit | None = kept_with(request).get(VISIT)
+    visit = find_visit(request)
     if visit is None:  # an outer middleware answers by itself, but a later signal may ask for the session
-        kept_with(request)[VISIT] = visit = Visit()
+        visit = begin_visit(request)
     elif visit.slots:
         if visit.closed:
             visit.warn_of_lost_changes()
@@ -86,12 +86,13 @@ async def _pass_on(
 
 async def _settle(visit: Visit, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
     """Saves; the response, or the one in its place where the storage cannot answer."""
-    is_response = isinstance(response, web.StreamResponse)  # else a middleware outside makes one of it, or nothing does
-    if response is None or (is_response and response.prepared):
-        if response is not None and not visit.closed:
+    if response is None:
+        return response
+    if getattr(response, "prepared", False):  # of no response a middleware outside makes one, or nothing does
+        if not visit.closed:
             logger.error("a response had left before its session could be saved")
         return response
-    if visit.outage is not None and is_response and response.status == 500:  # an outage was taken for a bug
+    if visit.outage is not None and getattr(response, "status", None) == 500:  # an outage was taken for a bug
         return await _unavailable(visit.outage, request)
     if not visit.closed:
         try:

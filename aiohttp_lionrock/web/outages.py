@@ -41,9 +41,14 @@ class Outages:
         self._manager.events.tell(SessionEvent("storage_down"))
         self._watch = asyncio.get_running_loop().create_task(self._wait_for_end())
 
+    @property
+    def is_on(self) -> bool:
+        """Whether the storage was last seen not to answer."""
+        return self._watch is not None
+
     def answered(self) -> None:
         """A request was served from the storage: an outage may be over."""
-        if self._watch is not None:
+        if self.is_on:
             self._hope.set()
 
     async def aclose(self) -> None:

@@ -7,28 +7,27 @@ that is prepared: whichever one leaves carries the cookies.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import hdrs, web
 
 from ..errors import ConfigError, SessionLimitReached, StorageUnavailable
 from ..log import logger
 from ..sessions.manager import SessionManager
-from ..sessions.session import Session, seal, warn_if_changed
+from ..sessions.session import Session, give_up, is_at_rest, seal, warn_if_changed
 from ..settings.cookies import CookieChange, read_cookies
 from .headers import clear_site_data, head_size, keep_from_caches, mark_read, put_cookies
 from .outages import Outages
 
 __all__ = [
     "INSTALLATION",
-    "VISIT",
     "Installation",
     "OnUnavailable",
     "RequestEnv",
     "Visit",
+    "begin_visit",
     "find_installation",
+    "find_visit",
     "get_session",
-    "kept_with",
     "new_session",
 ]
 
@@ -56,24 +55,43 @@ class Slot:
 
     installation: Installation
     session: Session | None = None
+    is_saved: bool = False
     changes: Sequence[CookieChange] = ()
 
 
 class Visit:
     """The slots of one request; none is ever taken out."""
 
-    # What most requests never change; kept off the instance until one does.
-    slots: Sequence[Slot] = ()
-    closed: bool = False  # saved, or too late for it
-    response: web.StreamResponse | None = None  # the one whose head is being made
-    outage: tuple[Installation, StorageUnavailable] | None = None
+    __slots__ = ("closed", "outage", "response", "slots")
+
+    def __init__(self) -> None:
+        self.slots: tuple[Slot, ...] = ()
+        self.closed: bool = False  # saved, or too late for it
+        self.response: web.StreamResponse | None = None  # the one whose head is being made
+        self.outage: tuple[Installation, StorageUnavailable] | None = None
+
+    def is_at_rest(self) -> bool:
+        """Whether there is nothing to be saved and no outage to tell of, as far as a glance can tell."""
+        for slot in self.slots:
+            if slot.session is not None and not is_at_rest(slot.session):
+                return False
+        return self.outage is None
 
     async def save(self) -> None:
         """Saves every session that was loaded, and closes. What was saved before one fails stays on record."""
         try:
             for slot in self.slots:
                 if slot.session is not None:
-                    await self._save(slot, slot.session)
+                    seal(slot.session)  # a task of the handler's own comes too late from now on
+                    slot.changes = await slot.installation.manager.save(slot.session)
+                    slot.is_saved = True
+                    if slot.changes:
+                        slot.installation.outages.answered()
+        except StorageUnavailable as exc:
+            self.outage = (slot.installation, exc)
+            raise
+        except SessionLimitReached as exc:
+            raise web.HTTPForbidden(text="You are logged in on as many devices as you may be.\n") from exc
         finally:
             self.close()
 
@@ -83,8 +101,8 @@ class Visit:
             return
         self.closed = True
         for slot in self.slots:
-            if slot.session is not None:
-                seal(slot.session)
+            if slot.session is not None and not slot.is_saved:
+                give_up(slot.session)
 
     def warn_of_lost_changes(self) -> None:
         """Logs what was changed inside a value after the visit was closed, which no error can tell of."""
@@ -94,34 +112,29 @@ class Visit:
 
     def mark(self, response: web.StreamResponse) -> None:
         """Puts in everything that a response which is being prepared needs."""
-        is_read, writer = False, None
-        # All at once: applications inside one another may give their cookies one name, and each its own path.
-        if changes := [change for slot in self.slots for change in slot.changes]:
-            put_cookies(response, changes)
+        changes: Sequence[CookieChange] = ()
+        is_read = False
         for slot in self.slots:
-            if slot.changes:
-                writer = writer or slot.installation
-                self._keep_from_caches(slot.installation, response)
-                directives = slot.installation.manager.config.clear_site_data_header
-                if directives and all(change.value is None for change in slot.changes):
-                    clear_site_data(response, directives)
+            changes = (*changes, *slot.changes) if slot.changes else changes
             is_read = is_read or slot.session is not None
+        if changes:
+            self._write(response, changes)
         if is_read:
             mark_read(response)
-        if writer is not None and not writer.told_of_size:
-            self._warn_of_size(writer, response)
+        if changes:
+            self._warn_of_size(response)
 
-    async def session_of(self, installation: Installation, request: web.Request) -> Session:
-        """The manager's session in this request, loaded where it is not there yet."""
+    def slot_of(self, installation: Installation) -> Slot:
+        """The slot of a manager, made where it has none yet."""
         for slot in self.slots:
             if slot.installation.manager is installation.manager:
-                break
-        else:
-            slot = Slot(installation)
-            self.slots = (*self.slots, slot)
-        return await self._load(slot, request) if slot.session is None else slot.session
+                return slot
+        slot = Slot(installation)
+        self.slots = (*self.slots, slot)
+        return slot
 
-    async def _load(self, slot: Slot, request: web.Request) -> Session:
+    async def load(self, slot: Slot, request: web.Request) -> Session:
+        """Loads the session of a slot. Of two tasks that ask at once, both get the one that is loaded first."""
         installation = slot.installation
         cookies = read_cookies(request.headers.getall(hdrs.COOKIE, ()), installation.manager.cookie_names)
         env = None if installation.request_env is None else installation.request_env(request)
@@ -132,9 +145,9 @@ class Visit:
             raise
         if self.outage is not None and self.outage[0] is installation:
             self.outage = None
-        if not session.is_new:
+        if installation.outages.is_on and not session.is_new:
             installation.outages.answered()
-        if slot.session is not None:  # of two tasks that ask at once, both get the session that is loaded first
+        if slot.session is not None:
             return slot.session
         slot.session = session
         if self.closed:
@@ -143,18 +156,15 @@ class Visit:
             mark_read(self.response)
         return session
 
-    async def _save(self, slot: Slot, session: Session) -> None:
-        seal(session)  # a task of the handler's own comes too late from now on
-        try:
-            slot.changes = await slot.installation.manager.save(session)
-        except StorageUnavailable as exc:
-            self.outage = (slot.installation, exc)
-            raise
-        except SessionLimitReached as exc:
-            raise web.HTTPForbidden(text="You are logged in on as many devices as you may be.\n") from exc
-        seal(session, saved=True)
-        if slot.changes:
-            slot.installation.outages.answered()
+    def _write(self, response: web.StreamResponse, changes: Sequence[CookieChange]) -> None:
+        """Writes the cookies, all at once: applications inside one another may give theirs one name and other paths."""
+        put_cookies(response, changes)
+        for slot in self.slots:
+            if slot.changes:
+                self._keep_from_caches(slot.installation, response)
+                directives = slot.installation.manager.config.clear_site_data_header
+                if directives and all(change.value is None for change in slot.changes):
+                    clear_site_data(response, directives)
 
     def _keep_from_caches(self, installation: Installation, response: web.StreamResponse) -> None:
         replaced = keep_from_caches(response)
@@ -162,8 +172,9 @@ class Visit:
             installation.told_of_caches = True
             logger.debug("Cache-Control %r of a response with session cookies was replaced by 'no-store'", replaced)
 
-    def _warn_of_size(self, writer: Installation, response: web.StreamResponse) -> None:
-        if (size := head_size(response)) <= LARGE_HEAD:
+    def _warn_of_size(self, response: web.StreamResponse) -> None:
+        writer = next(slot.installation for slot in self.slots if slot.changes)
+        if writer.told_of_size or (size := head_size(response)) <= LARGE_HEAD:
             return
         writer.told_of_size = True
         logger.warning(
@@ -175,12 +186,20 @@ class Visit:
 
 INSTALLATION = web.AppKey("aiohttp_lionrock_installation", Installation)
 
-VISIT = "aiohttp_lionrock_visit"
+# A request's visit is kept with its writer, which its clones share and no other request has.
+_VISIT = "aiohttp_lionrock_visit"
 
 
-def kept_with(request: web.Request) -> dict[str, Any]:
-    """Where a request keeps its visit: with its writer, which its clones share and no other request has."""
-    return vars(request.writer)
+def begin_visit(request: web.Request) -> Visit:
+    """The visit of a request that has none yet."""
+    visit = Visit()
+    setattr(request.writer, _VISIT, visit)
+    return visit
+
+
+def find_visit(request: web.Request) -> Visit | None:
+    """The visit of a request; None where no middleware of ours has begun one."""
+    return getattr(request.writer, _VISIT, None)
 
 
 def find_installation(request: web.Request) -> Installation:
@@ -204,13 +223,14 @@ def find_installation(request: web.Request) -> Installation:
 async def get_session(request: web.Request) -> Session:
     """The request's session, loaded on the first call. Raises StorageUnavailable; the client then gets 503."""
     installation = find_installation(request)
-    visit: Visit | None = kept_with(request).get(VISIT)
+    visit = find_visit(request)
     if visit is None:
         raise ConfigError(
             "this request has no session yet: a middleware that runs before the one of setup(app) has none, "
             "and neither has one of an application above it"
         )
-    return await visit.session_of(installation, request)
+    slot = visit.slot_of(installation)
+    return await visit.load(slot, request) if slot.session is None else slot.session
 
 
 async def new_session(request: web.Request) -> Session:

@@ -9,7 +9,7 @@ from support.storages import FaultyStorage
 from support.visitor import exchange, install, start
 
 from aiohttp_lionrock import MemoryStorage, Session, SessionDataError, SessionManager, get_session
-from aiohttp_lionrock.sessions.labels import cut_labels
+from aiohttp_lionrock.sessions.labels import joined_labels
 
 LIMIT = 1024  # bytes of UTF-8, names and values together
 
@@ -47,8 +47,8 @@ def test_labels_of_one_request_are_counted_together() -> None:
     ],
 )
 def test_what_is_cut_fits_and_only_the_longest_loses(given: dict[str, str], kept: dict[str, str]) -> None:
-    assert cut_labels(given) == kept
-    assert list(cut_labels(given)) == list(given)
+    assert joined_labels(given, cut=True) == kept
+    assert list(joined_labels(given, cut=True)) == list(given)
     assert size(kept) <= LIMIT
 
 

@@ -9,7 +9,18 @@ import pytest
 
 from aiohttp_lionrock.sessions.contents import ContentsReader
 from aiohttp_lionrock.sessions.data import SessionData
-from aiohttp_lionrock.sessions.life import Act, Arrival, Asked, Level, Plan, Presented, Rules, plan
+from aiohttp_lionrock.sessions.life import (
+    ASKED_NOTHING,
+    Act,
+    Arrival,
+    Asked,
+    Level,
+    Plan,
+    Presented,
+    Rules,
+    needs_nothing,
+    plan,
+)
 from aiohttp_lionrock.tokens.keys import KeyRing
 
 KEYS = KeyRing(signing=b"x" * 32, verifying=(b"x" * 32,))
@@ -192,13 +203,10 @@ def _arguments(
     rotate: bool,
     records: bool,
 ) -> Arguments:
-    presented = Presented(arrival, KEYS)
+    presented = Presented(arrival, KEYS, is_due=resave)  # as the loader makes it
     if arrival is not FRESH:
         presented = presented._replace(sid="the old one", subject="ann" if owner == "ann" else None)
-    asked = Asked()
-    asked.raise_to(level)
-    if labels:
-        asked.labels = {"device": "phone"}
+    asked = Asked(level, {"device": "phone"} if labels else {}) if level or labels else ASKED_NOTHING
     data = SessionData() if begins_empty else SessionData(copy.deepcopy(OWNERS[owner]))
     edit.make(data)
     rules = Rules(ContentsReader("sub").subject_of, resave, uninitialized, rotate, records)
@@ -257,13 +265,16 @@ def test_planning_changes_none_of_its_arguments_and_comes_to_the_same_again() ->
         assert _state(arguments) == before, case
 
 
+def test_what_needs_nothing_at_a_glance_is_planned_to_be_left() -> None:
+    glanced = [(case, plan(*arguments)) for case, arguments in ALL if needs_nothing(*arguments[:3])]
+    assert {case.arrival for case, _ in glanced} == {LOADED}
+    assert [case for case, planned in glanced if planned != NOTHING] == []
+
+
 @pytest.mark.parametrize("first", Level)
 @pytest.mark.parametrize("second", Level)
 def test_what_is_asked_only_rises(first: Level, second: Level) -> None:
-    asked = Asked()
-    asked.raise_to(first)
-    asked.raise_to(second)
-    assert asked.level == max(first, second)
+    assert Asked().at_least(first).at_least(second).level == max(first, second)
 
 
 def test_the_subject_is_read_by_the_rules_and_not_by_a_fixed_name() -> None:

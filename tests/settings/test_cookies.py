@@ -104,7 +104,7 @@ async def load(values: str | Sequence[str], manager: SessionManager | None = Non
     ids=lambda value: ascii(value)[:30],
 )
 def test_values_are_read_raw_and_in_the_order_sent(header: str, values: list[str]) -> None:
-    assert read_cookies([header], ("s",))["s"] == values
+    assert read_cookies([header], frozenset({"s"}))["s"] == values
 
 
 @pytest.mark.parametrize(
@@ -130,26 +130,26 @@ def test_values_are_read_raw_and_in_the_order_sent(header: str, values: list[str
     ids=ascii,
 )
 def test_a_name_that_is_not_exactly_the_same_is_another_cookie(header: str) -> None:
-    found = read_cookies([header], ("s",))
+    found = read_cookies([header], frozenset({"s"}))
     assert set(found) <= {"s"}
     assert not any(found.get("s", []))
 
 
 def test_an_empty_or_missing_value_is_no_token() -> None:
     for header in ("s", "s=", "s=;", "s; a=1", "s= "):
-        assert not any(read_cookies([header], ("s",)).get("s", []))
+        assert not any(read_cookies([header], frozenset({"s"})).get("s", []))
 
 
 def test_all_headers_are_read_in_their_order() -> None:
     headers = ["a=1; s=1; b=2", "s=2; r=x; s=3", "r=y"]
-    assert read_cookies(headers, ("s", "r")) == {"s": ["1", "2", "3"], "r": ["x", "y"]}
-    assert read_cookies([], ("s",)) == {}
+    assert read_cookies(headers, frozenset({"s", "r"})) == {"s": ["1", "2", "3"], "r": ["x", "y"]}
+    assert read_cookies([], frozenset({"s"})) == {}
 
 
 @settings(derandomize=True, database=None, deadline=None, max_examples=150)
 @given(st.lists(st.text(st.characters(), max_size=60) | st.text(st.sampled_from('s=;" \t$,'), max_size=30), max_size=3))
 async def test_any_header_is_read_without_an_error(headers: list[str]) -> None:
-    cookies = read_cookies(headers, ("s",))
+    cookies = read_cookies(headers, frozenset({"s"}))
     assert set(cookies) <= {"s"}
     session = await manager_with(name="s").load(cookies)
     assert session.is_new

@@ -21,15 +21,17 @@ _PLAIN = SCALARS | {dict, list}
 class SessionData:
     """The data as it was presented, and as it is now. ``assigned``: the keys that this request has set itself.
 
-    ``_has_own_parts``: somebody outside may hold a list or a dictionary of it.
+    ``is_touched``: something was set, removed, or taken out so that it may be changed. ``has_own_parts``: somebody
+    outside may hold a list or a dictionary of it.
     """
 
-    __slots__ = ("_before", "_has_own_parts", "_now", "assigned")
+    __slots__ = ("_before", "_now", "assigned", "has_own_parts", "is_touched")
 
     def __init__(self, before: Mapping[str, Any] = _NOTHING) -> None:
         self._before = before
         self._now: Mapping[str, Any] = before  # the same object until the first change
-        self._has_own_parts = False
+        self.is_touched = False
+        self.has_own_parts = False
         self.assigned: set[str] = set()
 
     def __contains__(self, key: object) -> bool:
@@ -46,18 +48,21 @@ class SessionData:
         if type(value) in SCALARS or value is not self._before.get(key):
             return value
         own = self._own()[key] = copied(value)
-        self._has_own_parts = True
+        self.has_own_parts = True
         return own
 
     def get(self, key: str, default: Any) -> Any:
         """The value of a key; the default where there is none."""
-        return self[key] if key in self._now else default
+        value = self._now.get(key, _ABSENT)
+        if type(value) in SCALARS:
+            return value
+        return default if value is _ABSENT else self[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._own()[key] = value
         self.assigned.add(key)
         if type(value) not in SCALARS:
-            self._has_own_parts = True
+            self.has_own_parts = True
 
     def __delitem__(self, key: str) -> None:
         del self._own()[key]
@@ -65,10 +70,12 @@ class SessionData:
     def clear(self) -> None:
         """Removes every key."""
         self._now = {}
+        self.is_touched = True
 
     def keep_assigned(self) -> None:
         """Removes what this request has not set itself."""
         self._now = self.assigned_view()
+        self.is_touched = True
 
     def assigned_view(self) -> dict[str, Any]:
         """What this request has set itself, to be read and not to be changed."""
@@ -78,16 +85,11 @@ class SessionData:
         """The data as it is, to be read and not to be changed."""
         return self._now
 
-    @property
-    def is_as_it_came(self) -> bool:
-        """Whether nothing was set, removed or taken out to be changed since it was presented or last written."""
-        return self._now is self._before
-
     def is_changed(self) -> bool:
         """Whether it differs, at any depth, from what was presented or last written."""
-        before, now = self._before, self._now
-        if now is before:
+        if not self.is_touched:
             return False
+        before, now = self._before, self._now
         if len(now) != len(before):
             return True
         for key, value in now.items():
@@ -98,33 +100,32 @@ class SessionData:
 
     def changes(self) -> list[str]:
         """The keys whose values differ from what was presented or last written, without those that are gone."""
-        before, now = self._before, self._now
-        if now is before:
+        if not self.is_touched:
             return []
+        before, now = self._before, self._now
         compared = [(key, value, before.get(key, _ABSENT)) for key, value in now.items()]
         return [key for key, value, was in compared if value is not was and not _is_same(value, was)]
 
     def changed_parts(self) -> list[str]:
         """The keys of lists and dictionaries that are not equal to what was presented or last written."""
-        if not self._has_own_parts:
-            return []
         return [key for key, value in self._own_parts() if value != self._before.get(key)]
 
     def check(self) -> None:
         """Raises SessionDataError, naming the key, where a value was changed in place into what cannot be stored."""
-        if self._has_own_parts:
+        if self.has_own_parts:
             for key, value in self._own_parts():
                 check_storable(key, value)
 
     def snapshot(self) -> Mapping[str, Any]:
         """The data as it is, whatever is changed inside of its values later."""
-        if not self._has_own_parts:
+        if not self.has_own_parts:
             return self._now
         return {**self._now, **{key: copied(value) for key, value in self._own_parts()}}
 
     def written(self, snapshot: Mapping[str, Any]) -> None:
         """Takes the data as it was for what it is compared with from now on."""
         self._before = snapshot
+        self.is_touched = snapshot is not self._now
         self.assigned = set()
 
     def _own_parts(self) -> list[tuple[str, Any]]:
@@ -138,6 +139,7 @@ class SessionData:
     def _own(self) -> dict[str, Any]:
         if self._now is self._before or type(self._now) is not dict:
             self._now = dict(self._now)
+        self.is_touched = True
         return self._now
 
 

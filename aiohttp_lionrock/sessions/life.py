@@ -98,22 +98,19 @@ class Act(Enum):
 class Plan(NamedTuple):
     """The decision.
 
-    ``refreshes``: the refresh token is written too. ``inherits``: the new sid takes data over from a session that
-    belongs to the same subject, so it may only begin while that one lives. ``insists``: it is a login of that subject,
-    and begins also where a renewal or another login has taken over meanwhile. ``leaves``: somebody's session is left;
-    only what the request assigned goes along, and whatever took over from that session meanwhile is left as well.
+    ``refreshes``: the refresh token is written too. ``begins``: this is a login, a visitor's first session or the one
+    after a logout. ``inherits``: the new sid takes data over from a session that belongs to the same subject, so it may
+    only begin while that one lives. ``insists``: it is a login of that subject, and begins also where a renewal or
+    another login has taken over meanwhile. ``leaves``: somebody's session is left; only what the request assigned goes
+    along, and whatever took over from that session meanwhile is left as well.
     """
 
     act: Act
     refreshes: bool = True
+    begins: bool = False
     inherits: bool = False
     insists: bool = False
     leaves: bool = False
-
-    @property
-    def begins(self) -> bool:
-        """Whether this is a login, a visitor's first session or the one after a logout: no mere renewal, no write."""
-        return self.act in (Act.START, Act.MOVE) and (self.insists or not self.inherits)
 
 
 # Looking a member up in its class costs about as much as the rest of a decision.
@@ -123,11 +120,11 @@ _, _ASKS_WRITE, _ASKS_RENEW, _ASKS_END = Level
 _NOTHING = Plan(Act.NOTHING)
 _WRITE = Plan(Act.WRITE)
 _WRITE_ACCESS = Plan(Act.WRITE, refreshes=False)
-_START = Plan(Act.START)
-_LOGIN = Plan(Act.MOVE)
+_START = Plan(Act.START, begins=True)
+_LOGIN = Plan(Act.MOVE, begins=True)
 _RENEW = Plan(Act.MOVE, inherits=True)
-_LOGIN_AGAIN = Plan(Act.MOVE, inherits=True, insists=True)
-_LEAVE = Plan(Act.MOVE, leaves=True)
+_LOGIN_AGAIN = Plan(Act.MOVE, begins=True, inherits=True, insists=True)
+_LEAVE = Plan(Act.MOVE, begins=True, leaves=True)
 _END = Plan(Act.END)
 
 
@@ -153,7 +150,7 @@ def plan(presented: Presented, asked: Asked, data: SessionData, rules: Rules) ->
 
 def needs_nothing(presented: Presented, asked: Asked, data: SessionData) -> bool:
     """Whether the decision is NOTHING, at a glance: an access token came and nothing was done. False: ask `plan`."""
-    return asked is ASKED_NOTHING and data.is_as_it_came and presented.arrival is _LOADED and not presented.is_due
+    return asked is ASKED_NOTHING and not data.is_touched and presented.arrival is _LOADED and not presented.is_due
 
 
 def _after_the_end(presented: Presented) -> Plan:

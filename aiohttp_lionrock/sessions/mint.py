@@ -137,7 +137,8 @@ class TokenMint:
 
 def latest_exp(issued: list[Issued]) -> int:
     """When the last of the tokens of one response expires."""
-    return max(int(token.claims["exp"]) for token in issued)
+    ends: list[int] = [token.claims["exp"] for token in issued]
+    return max(ends)
 
 
 def _too_large(draft: Draft, what: str) -> SessionTooLarge:

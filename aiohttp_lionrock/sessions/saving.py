@@ -21,6 +21,12 @@ from .term import Limits, Term
 __all__ = ["Saver"]
 
 
+# Members of an enumeration, looked up once: Python 3.11 takes its time over it.
+_NOTHING, _WRITE, _, _MOVE, _END = Act
+_FRESH, _LOADED, _REFRESHED, _SUPERSEDED = Arrival
+_ASKED_TO_END = Level.END
+
+
 class Saver:
     """Carries plans out: the authority records what is signed, and the session remembers what it has become."""
 
@@ -44,14 +50,14 @@ class Saver:
 
     async def save(self, life: Life) -> list[CookieChange]:
         """The cookies that the response is to carry. Raises as `SessionManager.save`."""
-        presented = life.presented or Presented(Arrival.FRESH, self._keys.own())
+        presented = life.presented or Presented(_FRESH, self._keys.own())
         planned = plan(presented, life.asked, life.data, self._rules)
-        if planned.act is Act.NOTHING:
-            if presented.arrival is Arrival.SUPERSEDED and life.data.is_changed():
+        if planned.act is _NOTHING:
+            if presented.arrival is _SUPERSEDED and life.data.is_changed():
                 logger.info("what a request with superseded cookies stored was dropped: the browser has newer ones")
                 life.data.written(life.data.snapshot())
             return []
-        if planned.act is Act.END:
+        if planned.act is _END:
             return await self._end(life, presented)
         if planned.leaves:
             life.data.keep_assigned()
@@ -65,21 +71,25 @@ class Saver:
             life.rejected = fault
             return []
         except (StorageError, SessionLimitReached, asyncio.CancelledError):
-            if draft.sid == life.sid and planned.act is not Act.WRITE:
+            if draft.sid == life.sid and planned.act is not _WRITE:
                 life.take_new_sid()  # whoever saves again must not meet what is being undone
             raise
-        has_ended = life.asked.level is Level.END
+        has_ended = life.asked.level is _ASKED_TO_END
         life.data.written(snapshot)
         self._remember(life, draft, issued)
         self._tell(life, presented, planned, was_handed_over=draft.handed_over is not None)
-        former = _former(self._policies) if has_ended else []
-        return [*self._cookies(draft, issued), *self._left_over(draft, planned), *former]
+        cookies = self._cookies(draft, issued)
+        if planned.leaves:
+            cookies += self._left_over(draft)
+        if has_ended:
+            cookies += _former(self._policies)
+        return cookies
 
     def _draft(self, life: Life, presented: Presented, planned: Plan) -> Draft:
         draft = Draft(life, presented, self._policies, int(self._clock()))
         if not planned.refreshes or not self._limits.gives_refresh(draft.subject):
             draft.policies = self._policies[:1]
-        if planned.act is Act.MOVE and draft.sid == presented.sid:
+        if planned.act is _MOVE and draft.sid == presented.sid:
             draft.sid = str(uuid4())
         if planned.begins:
             draft.created_at = None
@@ -95,10 +105,9 @@ class Saver:
             CookieChange(token.policy.name, token.token, replace(token.policy.cookie, max_age=age)) for token in issued
         ]
 
-    def _left_over(self, draft: Draft, planned: Plan) -> list[CookieChange]:
+    def _left_over(self, draft: Draft) -> list[CookieChange]:
         """Deletes the refresh cookie of a user whose session was left for one that has none."""
-        left = [] if not planned.leaves else [policy for policy in self._policies if policy not in draft.policies]
-        return [_deletion(policy.name, policy.cookie) for policy in left]
+        return [_deletion(policy.name, policy.cookie) for policy in self._policies if policy not in draft.policies]
 
     def _remember(self, life: Life, draft: Draft, issued: list[Issued]) -> None:
         """The session as the next request would find it: it may be changed and saved again."""
@@ -110,14 +119,14 @@ class Saver:
         life.is_new = False
         life.asked = ASKED_NOTHING
         _, keys, env, *_ = draft.presented
-        life.presented = Presented(Arrival.LOADED, keys, env, draft.sid, draft.subject, is_due=self._rules.resave)
+        life.presented = Presented(_LOADED, keys, env, draft.sid, draft.subject, is_due=self._rules.resave)
 
     def _tell(self, life: Life, presented: Presented, planned: Plan, *, was_handed_over: bool) -> None:
         """Tells what the session has become; of a record that ended, who removed it has told."""
-        if planned.act is Act.WRITE:
-            if presented.arrival is Arrival.REFRESHED:
+        if planned.act is _WRITE:
+            if presented.arrival is _REFRESHED:
                 self._events.tell(SessionEvent("refreshed", life.sid, life.subject))
-        elif planned.act is Act.MOVE and not planned.leaves:
+        elif planned.act is _MOVE and not planned.leaves:
             self._events.tell(SessionEvent("renewed", life.sid, life.subject, (presented.sid or "",)))
         else:
             if planned.leaves and (was_handed_over or not self._rules.has_records):
@@ -134,7 +143,7 @@ class Saver:
                 self._tell_logout(presented)
         if not life.is_new:  # the data says so: nobody has called invalidate
             life.start_over()
-        life.presented = Presented(Arrival.FRESH, presented.keys, presented.env)
+        life.presented = Presented(_FRESH, presented.keys, presented.env)
         life.asked = ASKED_NOTHING
         return [*(_deletion(policy.name, policy.cookie) for policy in self._policies), *_former(self._policies)]
 

@@ -237,13 +237,12 @@ def give_up(session: Session) -> None:
     """Seals what is not saved. Of what was changed up to now, whoever it concerns is told by another error."""
     life = session._life
     life.is_sealed = True
-    if not life.data.is_as_it_came:
+    if life.data.is_touched:
         life.unsaved = life.data.changes()
 
 
 def warn_if_changed(session: Session) -> None:
     """Logs the keys of values that were changed in place after the cookies had left, and so are lost."""
     life = session._life
-    changed = life.data.changed_parts()
-    if changed and (lost := [key for key in changed if key not in life.unsaved]):
+    if life.data.has_own_parts and (lost := [key for key in life.data.changed_parts() if key not in life.unsaved]):
         logger.warning("session values changed after the response had left are lost: %s", ", ".join(map(repr, lost)))

@@ -60,7 +60,7 @@ def clear_site_data(response: web.StreamResponse, directives: str) -> None:
 def head_size(response: web.StreamResponse) -> int:
     """Bytes of the status line and the headers, where these are ASCII."""
     headers = response.headers
-    fields = sum(map(len, headers)) + sum(map(len, headers.values())) + 4 * len(headers)
+    fields = len("".join([*headers, *headers.values()])) + 4 * len(headers)
     return len(f"HTTP/1.1 {response.status} {response.reason}") + 4 + fields
 
 

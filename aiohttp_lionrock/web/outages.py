@@ -23,6 +23,7 @@ class Outages:
         self._refused = 0
         self._hope = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
+        self.is_on: bool = False  # from `begin` on, until the storage has answered again
 
     def refused(self, exc: StorageUnavailable) -> None:
         """Counts a request that gets 503, and says why at DEBUG."""
@@ -30,33 +31,27 @@ class Outages:
         if isinstance(exc, CorruptRecord):
             logger.error("a session cannot be read, its request gets 503: %s", exc)
             return
-        if self._watch is None:
+        if not self.is_on:
             logger.warning("the session storage stopped answering; requests that need it get 503: %s", exc)
             self.begin()
         self._refused += 1
 
     def begin(self) -> None:
         """Watches for the end of an outage that the log names already."""
-        self._refused = 0
+        self._refused, self.is_on = 0, True
         self._manager.events.tell(SessionEvent("storage_down"))
         self._watch = asyncio.get_running_loop().create_task(self._wait_for_end())
 
-    @property
-    def is_on(self) -> bool:
-        """Whether the storage was last seen not to answer."""
-        return self._watch is not None
-
     def answered(self) -> None:
         """A request was served from the storage: an outage may be over."""
-        if self.is_on:
-            self._hope.set()
+        self._hope.set()
 
     async def aclose(self) -> None:
         """Stops watching."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
-            self._watch = None
+            self._watch, self.is_on = None, False
 
     async def _wait_for_end(self) -> None:
         while True:
@@ -64,7 +59,7 @@ class Outages:
             with contextlib.suppress(StorageUnavailable):
                 await self._manager.open()
                 break
-        self._watch = None
+        self._watch, self.is_on = None, False
         self._manager.events.tell(SessionEvent("storage_up"))
         logger.warning("the session storage answers again; %d requests got 503", self._refused)
 

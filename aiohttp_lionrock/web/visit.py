@@ -85,7 +85,7 @@ class Visit:
                     seal(slot.session)  # a task of the handler's own comes too late from now on
                     slot.changes = await slot.installation.manager.save(slot.session)
                     slot.is_saved = True
-                    if slot.changes:
+                    if slot.changes and slot.installation.outages.is_on:
                         slot.installation.outages.answered()
         except StorageUnavailable as exc:
             self.outage = (slot.installation, exc)
@@ -173,7 +173,7 @@ class Visit:
             logger.debug("Cache-Control %r of a response with session cookies was replaced by 'no-store'", replaced)
 
     def _warn_of_size(self, response: web.StreamResponse) -> None:
-        writer = next(slot.installation for slot in self.slots if slot.changes)
+        [writer, *_] = [slot.installation for slot in self.slots if slot.changes]
         if writer.told_of_size or (size := head_size(response)) <= LARGE_HEAD:
             return
         writer.told_of_size = True

@@ -32,11 +32,11 @@ CAME = {LOADED, REFRESHED}
 NOTHING = Plan(Act.NOTHING)
 TOKENS = Plan(Act.WRITE)
 ACCESS_ONLY = Plan(Act.WRITE, refreshes=False)
-START = Plan(Act.START)
-LOGIN = Plan(Act.MOVE)
+START = Plan(Act.START, begins=True)
+LOGIN = Plan(Act.MOVE, begins=True)
 RENEWAL = Plan(Act.MOVE, inherits=True)
-LOGIN_AGAIN = Plan(Act.MOVE, inherits=True, insists=True)
-LEAVE = Plan(Act.MOVE, leaves=True)
+LOGIN_AGAIN = Plan(Act.MOVE, begins=True, inherits=True, insists=True)
+LEAVE = Plan(Act.MOVE, begins=True, leaves=True)
 ENDED = Plan(Act.END)
 
 

@@ -6,7 +6,7 @@ tokens that go out.
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -78,6 +78,10 @@ class JtiAuthority(ABC):
 
     async def end_subject(self, subject: str, keep: str | None) -> int:
         """Ends every session of a subject but the sid ``keep``; returns how many."""
+        return 0
+
+    async def end_all(self, signers: Sequence[str] | None, before: int | None) -> int:
+        """Ends every session, or each of these signers, that began up to a time; returns up to when they are over."""
         return 0
 
     def open(self) -> None:

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 from ..errors import ConfigError, StorageUnavailable
 from ..storage.contract import JtiStorage
+from .living import LivingRecords
 
 __all__ = ["Deadline", "StorageLink"]
 
@@ -34,10 +35,11 @@ class Deadline:
 class StorageLink(Deadline):
     """The same for work on a storage, which it opens first where that has not succeeded yet.
 
-    Raises ConfigError where the storage may wait for longer by itself.
+    ``records`` are the storage without the sessions that `revoke_all` ended. Raises ConfigError where the storage may
+    wait for longer by itself.
     """
 
-    def __init__(self, storage: JtiStorage, seconds: float) -> None:
+    def __init__(self, storage: JtiStorage, records: LivingRecords, seconds: float) -> None:
         super().__init__(seconds)
         faults = [
             f"the storage's {name} of {wait:g} s must be shorter than storage_timeout, {seconds:g} s: a call that is "
@@ -48,6 +50,7 @@ class StorageLink(Deadline):
         if faults:
             raise ConfigError(faults)
         self.storage = storage
+        self.records = records
         self._is_open = False
         self._is_closed = False
 
@@ -79,7 +82,11 @@ class StorageLink(Deadline):
     async def open(self) -> None:
         """Opens the storage, and asks whether it serves. Raises StorageUnavailable; the next work tries again."""
         self._is_closed = False
-        await self(self.storage.ping)
+        await self(self._serve)
+
+    async def _serve(self) -> None:
+        await self.storage.ping()
+        await self.records.look()
 
     async def aclose(self) -> None:
         """Closes the storage, unless another manager uses it. Raises StorageUnavailable where that takes too long."""

@@ -11,7 +11,6 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
-from ..errors import ConfigError
 from ..settings.config import SessionConfig
 from ..settings.cookies import CookieChange
 from ..storage.contract import Clock, JtiRecord, JtiStorage, system_time
@@ -20,24 +19,21 @@ from ..tokens.cache import TokenCache
 from ..tokens.codec import TokenCodec
 from ..tokens.keys import KeyRings
 from .authorities import authority_for
-from .contents import ContentsReader, subject_text
-from .events import Events, SessionEvent, Why
+from .contents import ContentsReader
+from .events import Events, SessionEvent
 from .life import Arrival, Presented, Rules
 from .link import Deadline, StorageLink
+from .living import LivingRecords
 from .loading import Cookies, Loader
 from .mint import TokenMint
 from .replays import Replays, ReuseListener
 from .saving import Saver
 from .session import Session, life_of, session_of
-from .state import life_in_hand
+from .stored import StoredSessions
 from .term import Limits
-from .verdicts import State, state_of
 from .watching import Watcher, Watching
 
 __all__ = ["SessionManager"]
-
-PURGE_BATCH = 1000
-PURGE_PATIENCE = 10  # times storage_timeout, for a batch: no request waits for it, and much may stand before it
 
 
 class SessionManager:
@@ -85,6 +81,7 @@ class SessionManager:
         )
         self._saver = Saver(self.config, rules, limits, self._authority, self._keys, self._clock, self.events)
         self._watching = Watching(self._link, self._clock, self.events)
+        self._stored = StoredSessions(self._link, self._authority, self._keys, self._clock)
 
     @property
     def storage(self) -> JtiStorage | None:
@@ -157,12 +154,7 @@ class SessionManager:
         With a ``subject``, only where it is the session of that user. True for the one caller that ended something
         alive.
         """
-        link = self._records()
-        if subject is not None:
-            record = await link(link.storage.get, sid)
-            if record is None or record.subject != _subject(subject):
-                return False
-        return await self._authority.end(sid, Why.REVOKED)
+        return await self._stored.revoke(sid, subject)
 
     async def revoke_subject(self, subject: object, keep: Session | str | None = None) -> int:
         """Ends every session of a subject (``session["sub"]``) but the one to keep; returns how many.
@@ -170,20 +162,27 @@ class SessionManager:
         ``keep`` is a session or a sid, of a session that was just renewed or logged in too, before or after it is
         saved. Raises ValueError where no session has that sid: nobody is to be logged out by a mistake.
         """
-        link = self._records()
-        named = _subject(subject)
-        kept = None if keep is None else await link(self._sid_to_keep, keep)
-        return await self._authority.end_subject(named, kept)
+        return await self._stored.revoke_subject(subject, keep)
 
     async def revoke_others(self, session: Session) -> int:
         """Ends every other session of the user that this one belongs to; returns how many."""
-        return await self.revoke_subject(session.subject, keep=session)
+        return await self._stored.revoke_subject(session.subject, keep=session)
+
+    async def revoke_all(self, before: float | None = None, *, env: Mapping[str, str] | None = None) -> int:
+        """Ends every session that began up to ``before`` (epoch seconds; None: now), by one record in the storage.
+
+        With ``env``, the environment of a tenant, only those whose tokens were last signed with a secret of that
+        tenant. Returns up to when they are over, which is later where a former call said so: none is taken back. This
+        process knows at once, another one after ``jti.cache_ttl`` or one second, whichever is longer. Needs a storage.
+        Raises ValueError for a time that is more than five minutes ahead.
+        """
+        over = await self._stored.revoke_all(before, env)
+        await self._watching.look_at_once()
+        return over
 
     async def sessions(self, subject: object) -> list[JtiRecord]:
         """The live sessions of a subject, newest first. Needs a storage."""
-        link = self._records()
-        records = await link(link.storage.list_subject, _subject(subject))
-        return [record for record in records if state_of(record) is not State.SUPERSEDED]
+        return await self._stored.sessions(subject)
 
     def watch(self, session: Session, on_end: Callable[[str], None], every: float = 5.0) -> Watcher | None:
         """Calls ``on_end`` once, with the reason, when a saved session has ended or is another user's; until `stop`.
@@ -198,13 +197,7 @@ class SessionManager:
 
     async def purge(self) -> int:
         """Removes all expired records, in small steps; returns how many. Needs a storage."""
-        link = self._records()
-        await self._deadline(link.ready)
-        patient = Deadline(self.config.storage_timeout * PURGE_PATIENCE)
-        total = 0
-        while removed := await patient(link.storage.purge, PURGE_BATCH):
-            total += removed
-        return total
+        return await self._stored.purge()
 
     @cached_property
     def _nothing_presented(self) -> Presented:
@@ -218,31 +211,6 @@ class SessionManager:
         if isinstance(storage, str):
             storage = open_storage(storage)
             storage.clock = self._clock
-        return StorageLink(storage, self.config.storage_timeout)
-
-    def _records(self) -> StorageLink:
-        if self._link is None:
-            raise ConfigError("sessions can be revoked and listed only with a storage: set storage, for example sqlite")
-        return self._link
-
-    async def _sid_to_keep(self, keep: Session | str) -> str | None:
-        """The stored sid of the session to keep, or of what it goes on as; None where it is not stored yet."""
-        life = life_of(keep) if isinstance(keep, Session) else life_in_hand(keep)
-        sid = keep if life is None else life.presented and life.presented.sid
-        if sid is None:
-            return None
-        assert isinstance(sid, str)
-        storage = self._records().storage
-        record = await storage.get(sid)
-        while record is not None and record.successor is not None:
-            record = await storage.get(record.successor)
-        if record is None and life is None:
-            raise ValueError(f"no session has the sid to keep, {sid!r}: pass the session itself, as in keep=session")
-        return None if record is None else record.sid
-
-
-def _subject(value: object) -> str:
-    subject = subject_text(value)
-    if subject is None:
-        raise ValueError("a subject is needed: the value of session['sub']")
-    return subject
+        ttl = 0 if self.config.jti_policy is None else self.config.jti_policy.cache_ttl
+        records = LivingRecords(storage, self._clock, max(ttl, 1), self._keys.own_signers)
+        return StorageLink(storage, records, self.config.storage_timeout)

@@ -5,18 +5,19 @@ finished or taken back, whoever still waits for it: a call of unknown outcome le
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from ..errors import DuplicateRecord, SessionDataError, StorageError, StorageUnavailable, TokenRevoked, TokenSuperseded
 from ..jsontext import is_storable_text
 from ..settings.config import SessionConfig, TokenPolicy
-from ..storage.contract import MAX_TEXT, JtiRecord, JtiStorage
+from ..storage.contract import MAX_TEXT, JtiRecord
 from .caps import Caps
 from .endings import Endings
 from .events import Why
 from .labels import merged_labels
 from .life import Arrival, Plan
+from .living import LivingRecords
 from .mint import Draft, Grant, Issued, TokenMint, latest_exp
 from .repairs import Repairs, Urgency
 from .sightings import Sightings
@@ -38,7 +39,7 @@ class Moves:
         self,
         config: SessionConfig,
         leeway: Leeway,
-        storage: JtiStorage,
+        records: LivingRecords,
         mint: TokenMint,
         new_jti: NewJti,
         repairs: Repairs,
@@ -52,7 +53,7 @@ class Moves:
         self._sightings = sightings
         self._config = config
         self._leeway = leeway
-        self._storage = storage
+        self._records = records
         self._mint = mint
         self._new_jti = new_jti
         self._repairs = repairs
@@ -60,27 +61,30 @@ class Moves:
         self._endings = endings
         self._turns = turns
 
-    async def start(self, draft: Draft, plan: Plan, metadata: Mapping[str, str] | None = None) -> list[Issued]:
-        """Inserts a sid that was made in this very request."""
+    async def start(self, draft: Draft, plan: Plan, old: JtiRecord | None = None) -> list[Issued]:
+        """Inserts a sid that was made in this very request; ``old`` is what it goes on from, where it does."""
         presented = draft.presented
         grant = Grant(await self._fresh_jti("access", draft), await self._fresh_jti("refresh", draft))
         issued = self._mint.sign(draft, grant)
         subject = draft.subject
         _check_subject(subject, self._config)
+        signer, now = presented.keys.signer, draft.now
         record = JtiRecord(
             sid=draft.sid,
             version=1,
             expires_at=latest_exp(issued),
-            created_at=draft.now,
+            created_at=self._records.beginning(now, signer) if plan.begins or old is None else old.created_at,
             access_jti=grant.access_jti,
             refresh_jti=grant.refresh_jti,
             subject=subject,
-            metadata=merged_labels(metadata or {}, draft.life.asked.labels),
+            metadata=merged_labels({} if plan.leaves or old is None else old.metadata, draft.life.asked.labels),
+            seen_at=None if plan.begins or old is None else self._sightings.seen_at(old, now),
+            signer=signer,
         )
         if plan.begins:
             await self._caps.check(subject, presented.sid)
         try:
-            await self._storage.insert(record)
+            await self._records.insert(record)
         except (StorageError, asyncio.CancelledError) as exc:
             if _may_be_done(exc):
                 self._undoing.start(draft.sid, looks=UNDO_LOOKS)
@@ -103,8 +107,8 @@ class Moves:
         """
         presented = draft.presented
         assert presented.sid is not None
-        old = presented.record or await self._storage.get(presented.sid)
-        issued = await self.start(draft, plan, old.metadata if old and not plan.leaves else None)
+        old = presented.record or await self._records.get(presented.sid)
+        issued = await self.start(draft, plan, old)
         try:
             await self._hand_over(presented.sid, old, draft, plan)
         except BaseException:
@@ -146,6 +150,7 @@ class Moves:
             subject=draft.subject,
             metadata=merged_labels(record.metadata, draft.life.asked.labels),
             seen_at=self._sightings.seen_at(record, draft.now),
+            signer=presented.keys.signer,
         )
         return successor, issued
 
@@ -177,6 +182,7 @@ class Moves:
             rotated_at=draft.now,
             subject=record.subject,
             successor=draft.sid,
+            signer=record.signer,
         )
 
     async def _end_disputed(self, draft: Draft) -> None:
@@ -196,7 +202,7 @@ class Moves:
             record = _alive(record)
             if state_of(record) is not State.ROTATING or record.previous_jti != stored.previous_jti:
                 return record, None
-            now = int(self._storage.clock())
+            now = int(self._records.clock())
             return replace(record, rotated_at=rotated if 0 <= now - rotated <= 1 else now), None
 
         async def settle() -> bool:

@@ -4,7 +4,7 @@ Verdicts say whether a token may come in; moves and endings change the record; r
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from ..errors import TokenSuperseded
@@ -27,6 +27,7 @@ from .verdicts import Leeway, check_access, check_refresh, presented_jti
 __all__ = ["RecordJti"]
 
 MAX_TRUSTED = 10_000
+_NO_TRUST = (0.0, 0)
 
 T = TypeVar("T")
 
@@ -39,37 +40,39 @@ class RecordJti(JtiAuthority):
     ) -> None:
         self._jti = jti
         self._link = link
+        self._records = records = link.records
         self._leeway = Leeway(jti.reuse_leeway, jti.max_clock_skew)
         self._repairs = Repairs(link)
-        self._endings = Endings(link.storage, self._repairs, events)
+        self._endings = Endings(records, self._repairs, events)
         self._undoing = Undoing(link.storage, self._repairs)
-        turns = Turns(link.storage, link)
+        turns = Turns(records, link)
         self._sightings = Sightings(config.seen_interval, turns, self._repairs)
         self._moves = Moves(
             config,
             self._leeway,
-            link.storage,
+            records,
             mint,
             jti_maker(config, jti, mint),
             self._repairs,
             self._undoing,
             self._endings,
             turns,
-            Caps(config, link.storage, self._endings),
+            Caps(config, records, self._endings),
             self._sightings,
         )
-        self._trusted: dict[tuple[str, str], float] = {}
+        self._trusted: dict[tuple[str, str], tuple[float, int]] = {}
         self._trust_epoch = 0
         self._begun_work: set[asyncio.Task[Any]] = set()
 
     async def judge(self, candidate: Candidate) -> Verdict:
-        contents, policy, _, now = candidate
+        contents, policy, presented, now = candidate
+        signers = presented.keys.signers
         jti = presented_jti(contents.claims, require=True) if policy.covered else None
-        if policy.use == "access" and (jti is None or self._is_trusted(contents.sid, jti, now)):
+        if policy.use == "access" and (jti is None or self._is_trusted(contents.sid, jti, signers, now)):
             return Verdict()
         epoch = self._trust_epoch
-        storage = await self._link.ready()  # not before: tokens that are bad in themselves need no storage
-        record = await storage.get(contents.sid)
+        await self._link.ready()  # not before: tokens that are bad in themselves need no storage
+        record = await self._records.get(contents.sid, signers)
         check = check_access if policy.use == "access" else check_refresh
         try:
             record = check(record, jti, contents.expires_at, now, self._leeway)
@@ -78,7 +81,7 @@ class RecordJti(JtiAuthority):
         if policy.use == "refresh":
             return Verdict(record, jti)
         self._sightings.note(record, now)
-        if jti is not None and epoch == self._trust_epoch:
+        if jti is not None and epoch == self._trust_epoch and record.signer in signers:
             self._trust(contents.sid, jti, now)
         return Verdict(record)
 
@@ -102,6 +105,10 @@ class RecordJti(JtiAuthority):
 
     async def end_subject(self, subject: str, keep: str | None) -> int:
         return await self._revoking(self._link(self._endings.end_subject, subject, keep))
+
+    async def end_all(self, signers: Sequence[str] | None, before: int | None) -> int:
+        scopes = [None] if signers is None else signers
+        return await self._revoking(self._link(self._records.end_all, scopes, before))
 
     def open(self) -> None:
         self._repairs.open()
@@ -135,12 +142,14 @@ class RecordJti(JtiAuthority):
         if not work.cancelled():
             work.exception()  # seen, also where its caller went away
 
-    def _is_trusted(self, sid: str, jti: str, now: int) -> bool:
-        until = self._trusted.get((sid, jti), 0)
-        return now < until <= now + self._jti.cache_ttl  # also where the clock was set back meanwhile
+    def _is_trusted(self, sid: str, jti: str, signers: tuple[str, ...], now: int) -> bool:
+        until, epoch = self._trusted.get((sid, jti), _NO_TRUST)
+        if not now < until <= now + self._jti.cache_ttl:  # also where the clock was set back meanwhile
+            return False
+        return self._records.knows(signers) and epoch == self._records.epoch
 
     def _trust(self, sid: str, jti: str, now: int) -> None:
         if self._jti.cache_ttl:
             if len(self._trusted) >= MAX_TRUSTED:
                 del self._trusted[next(iter(self._trusted))]
-            self._trusted[sid, jti] = now + self._jti.cache_ttl
+            self._trusted[sid, jti] = (now + self._jti.cache_ttl, self._records.epoch)

@@ -109,6 +109,13 @@ class Watching:
         for start in range(0, len(sids), BATCH):
             await self._look_after(sids[start : start + BATCH])
 
+    async def look_at_once(self) -> None:
+        """Looks, where anybody watches, after sessions have ended that nobody tells of one by one."""
+        try:
+            await self.look()
+        except StorageUnavailable as exc:
+            logger.debug("watched sessions are not looked after for the moment: %s", exc)
+
     async def _look_again_and_again(self) -> None:
         loop = asyncio.get_running_loop()
         looked = loop.time()
@@ -118,9 +125,7 @@ class Watching:
                 continue  # by one that may not wait so long, or by the last that has gone
             looked = loop.time()
             try:
-                await self.look()
-            except StorageUnavailable as exc:
-                logger.debug("watched sessions are not looked after for the moment: %s", exc)
+                await self.look_at_once()
             except Exception:
                 logger.exception("watched sessions could not be looked after")
 
@@ -146,7 +151,7 @@ class Watching:
     async def _read(self, link: StorageLink, sids: Sequence[str]) -> dict[str, JtiRecord | None]:
         """The records, None for those that are gone; nothing of one that is damaged: nobody knows."""
         try:
-            found = await link(link.storage.get_many, sids)
+            found = await link(link.records.get_many, sids)
         except CorruptRecord:
             if len(sids) == 1:
                 return {}

@@ -10,6 +10,7 @@ from ..jsontext import encode, is_storable_text
 __all__ = ["MAX_METADATA_BYTES", "MAX_NUMBER", "MAX_TEXT", "JtiRecord"]
 
 MAX_TEXT = 1024  # characters of an id or a subject
+MAX_SIGNER = 64
 MAX_METADATA_BYTES = 1024  # of UTF-8, names and values together
 MAX_NUMBER = 2**53  # what every database and JavaScript keep exactly
 
@@ -27,6 +28,7 @@ class JtiRecord:
     one, and ``rotated_at`` the time from which it is honoured for a leeway only; None: its successor is not known to
     have been delivered. A record with a ``successor`` honours no id: the session goes on under that sid, and
     ``rotated_at`` says since when. ``seen_at`` is about when the session was last used, None: not since it began.
+    ``signer`` is a name of the secret that its tokens were last signed with, of at most 64 characters.
     """
 
     sid: str
@@ -41,6 +43,7 @@ class JtiRecord:
     successor: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
     seen_at: int | None = None
+    signer: str | None = None
 
     def __post_init__(self) -> None:
         if not self._is_plain():
@@ -56,7 +59,7 @@ class JtiRecord:
         which has at most 34 KiB in UTF-8 and no NUL.
         """
         kept: list[Any] = [self.access_jti, self.refresh_jti, self.previous_jti, self.rotated_at, self.successor]
-        kept += (self.metadata or None, self.seen_at)
+        kept += (self.metadata or None, self.seen_at, self.signer)
         while kept and kept[-1] is None:
             kept.pop()
         return encode(kept).decode()
@@ -73,7 +76,7 @@ class JtiRecord:
             raise ValueError(f"what was packed cannot be read: {exc}") from exc
         if type(kept) is not list or end != len(packed):
             raise ValueError("what was packed is not a JSON array")
-        access, refresh, previous, rotated_at, successor, metadata, seen_at = [*kept, *_NOTHING_KEPT][:7]
+        access, refresh, previous, rotated_at, successor, metadata, seen_at, signer = [*kept, *_NOTHING_KEPT][:8]
         return cls(
             sid,
             version,
@@ -87,15 +90,17 @@ class JtiRecord:
             successor,
             {} if metadata is None else metadata,
             seen_at,
+            signer,
         )
 
     def _is_plain(self) -> bool:
         """Whether this is the usual record, with UUIDs and times, which a glance shows to be sound."""
-        ids = (self.sid, self.access_jti, self.refresh_jti, self.previous_jti, self.subject, self.successor)
+        ids = (self.sid, self.access_jti, self.refresh_jti, self.previous_jti)
+        texts = (*ids, self.subject, self.successor, self.signer)
         rotated_at = 0 if self.rotated_at is None else self.rotated_at
         seen_at = 0 if self.seen_at is None else self.seen_at
         try:
-            text = "".join([text for text in ids if text is not None])
+            text = "".join([text for text in texts if text is not None])
         except TypeError:
             return False
         times = (self.version, self.expires_at, self.created_at, rotated_at, seen_at)
@@ -103,18 +108,21 @@ class JtiRecord:
             return False
         if not 0 <= min(times) <= max(times) < MAX_NUMBER:
             return False
+        if self.signer is not None and len(self.signer) > MAX_SIGNER:
+            return False
         return bool(self.sid) and len(text) <= MAX_TEXT and text.isascii() and "\x00" not in text
 
     def _check_fields(self) -> None:
         if not self.sid:
             raise ValueError("JtiRecord.sid must not be empty")
-        for name in ("sid", "access_jti", "refresh_jti", "previous_jti", "subject", "successor"):
+        for name in ("sid", "access_jti", "refresh_jti", "previous_jti", "subject", "successor", "signer"):
             value = getattr(self, name)
             if value is None and name != "sid":
                 continue
-            if not is_storable_text(value) or len(value) > MAX_TEXT:
+            most = MAX_SIGNER if name == "signer" else MAX_TEXT
+            if not is_storable_text(value) or len(value) > most:
                 raise ValueError(
-                    f"JtiRecord.{name} must be text of at most {MAX_TEXT} characters without NUL and lone surrogates"
+                    f"JtiRecord.{name} must be text of at most {most} characters without NUL and lone surrogates"
                 )
         for name in ("version", "expires_at", "created_at", "rotated_at", "seen_at"):
             value = getattr(self, name)
@@ -135,4 +143,4 @@ class JtiRecord:
             raise ValueError(f"JtiRecord.metadata must be at most {MAX_METADATA_BYTES} bytes, this is {size}")
 
 
-_NOTHING_KEPT = (None,) * 7
+_NOTHING_KEPT = (None,) * 8

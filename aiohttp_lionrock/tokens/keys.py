@@ -1,6 +1,8 @@
 """KeyRing: the prepared keys of the secrets in use, for the process and for each tenant."""
 
 import hashlib
+import hmac
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["KeyRing", "KeyRings", "hmac_algorithm"]
 
 MAX_TENANTS = 1000
+NAME_BYTES = 9  # of a secret's name: too many for two tenants to share one by chance
 
 Environment = Mapping[str, str]
 
@@ -30,10 +33,19 @@ def hmac_algorithm(name: str) -> "HMACAlgorithm":
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """Prepared keys: ``signing`` makes every new token, ``verifying`` are tried in order, that one first."""
+    """Prepared keys: ``signing`` makes every new token, ``verifying`` are tried in order, that one first.
+
+    ``signer`` and ``signers`` are names for them, the same in every process, that tell nothing of the secrets.
+    """
 
     signing: bytes = field(repr=False)
     verifying: tuple[bytes, ...] = field(repr=False)
+    signer: str = field(init=False, compare=False)
+    signers: tuple[str, ...] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "signer", _name_of(self.signing))
+        object.__setattr__(self, "signers", tuple(_name_of(key) for key in self.verifying))
 
     @classmethod
     def find(cls, config: SessionConfig, process_env: Environment, request_env: Environment) -> Self | None:
@@ -51,6 +63,11 @@ class KeyRing:
         return cls(signing=keys[0], verifying=keys)
 
 
+def _name_of(key: bytes) -> str:
+    mac = hmac.digest(key, b"aiohttp-lionrock: the name of this secret", "sha256")
+    return urlsafe_b64encode(mac[:NAME_BYTES]).decode()
+
+
 class KeyRings:
     """The ring of the process, and of each tenant whose requests bring an environment of their own."""
 
@@ -63,6 +80,11 @@ class KeyRings:
     def own(self) -> KeyRing:
         """The ring of the process. Raises ConfigError where neither its environment nor the settings hold a secret."""
         return self._own or self._none({})
+
+    @property
+    def own_signers(self) -> tuple[str, ...]:
+        """The names of the secrets of the process, if it has any."""
+        return () if self._own is None else self._own.signers
 
     def of(self, request_env: Environment | None) -> KeyRing:
         """The ring for a request. Raises ConfigError where it has no good secret."""

@@ -10,6 +10,7 @@ from support.browser import (
     LEEWAY,
     REFRESH,
     REFRESH_LIFETIME,
+    SECRET,
     ZONE,
     Browser,
     assert_untouched,
@@ -31,6 +32,7 @@ from aiohttp_lionrock import (
     TokenSuperseded,
 )
 from aiohttp_lionrock.testing import FakeClock
+from aiohttp_lionrock.tokens.keys import KeyRing
 
 # --- a session begins --------------------------------------------------------------------------------------------
 
@@ -55,6 +57,7 @@ async def test_the_first_write_makes_one_record_and_both_cookies(
         created_at=int(clock()),
         access_jti=browser.access["jti"],
         refresh_jti=browser.refreshing["jti"],
+        signer=KeyRing(SECRET.encode(), (SECRET.encode(),)).signer,
     )
     assert browser.access["jti"] != browser.refreshing["jti"]
 

@@ -75,6 +75,7 @@ async def test_a_renewal_hands_the_record_over_and_keeps_data_id_and_labels(brow
         rotated_at=int(clock()),
         subject="ann",
         successor=new.sid,
+        signer=old.signer,
     )
     assert browser.access["id"] == before.access["id"]
     assert dict(await browser.visit()) == {"sub": "ann", "cart": [1]}

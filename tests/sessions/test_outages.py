@@ -44,7 +44,7 @@ async def test_every_call_of_a_manager_is_bounded_while_the_storage_hangs(world:
     manager = world.server()
     calls: dict[str, Callable[[], Awaitable[Any]]] = {
         "ping": manager.open,
-        "get": lambda: manager.load(browser.cookies),
+        "get_many": lambda: manager.load(browser.cookies),
         "delete": lambda: manager.revoke(browser.sid),
         "delete_subject": lambda: manager.revoke_subject("nobody"),
         "list_subject": lambda: manager.sessions("ann"),
@@ -91,7 +91,7 @@ async def test_closing_a_storage_that_hangs_is_bounded(world: World) -> None:
 
 async def test_a_time_out_keeps_its_cause_and_names_its_bound(world: World) -> None:
     browser = await world.logged_in()
-    world.storage.fail("get", "hang")
+    world.storage.fail("get_many", "hang")
     with pytest.raises(StorageUnavailable, match=str(TIMEOUT)) as caught:
         await browser.visit()
     assert isinstance(caught.value.__cause__, TimeoutError)
@@ -109,7 +109,7 @@ async def test_a_flapping_storage_logs_nobody_out(world: World, seed: int) -> No
     ]
     failed = 0
     for _ in range(40):
-        for name in ("get", "replace"):
+        for name in ("get", "get_many", "replace"):
             if chance.random() < 0.3:
                 world.storage.fail(name, chance.choice(["before", "after"]))
         browser.manager = world.manager if chance.random() < 0.7 else world.elsewhere

@@ -102,7 +102,14 @@ async def test_a_renewed_session_is_superseded_by_its_successor_for_ten_minutes(
     superseded, now = await storage.get(before.sid), int(clock())
     assert_superseded(superseded, browser.sid)
     assert superseded == JtiRecord(
-        before.sid, 2, now + 600, before.created_at, rotated_at=now, subject="ann", successor=browser.sid
+        before.sid,
+        2,
+        now + 600,
+        before.created_at,
+        rotated_at=now,
+        subject="ann",
+        successor=browser.sid,
+        signer=before.signer,
     )
     clock.advance(599)
     assert await storage.get(before.sid) == superseded

@@ -15,8 +15,8 @@ from aiohttp_lionrock import CorruptRecord, JtiRecord, Session, StorageUnavailab
 # --- one call goes wrong -----------------------------------------------------------------------------------------
 
 REQUESTS: dict[str, tuple[str, Callable[[Browser], Awaitable[Any]]]] = {
-    "a read": ("get", lambda browser: browser.visit()),
-    "a refresh that cannot be judged": ("get", lambda browser: browser.refresh()),
+    "a read": ("get_many", lambda browser: browser.visit()),
+    "a refresh that cannot be judged": ("get_many", lambda browser: browser.refresh()),
     "a write": ("replace", lambda browser: browser.visit(write)),
     "a refresh": ("replace", lambda browser: browser.refresh()),
     "a refresh that writes": ("replace", lambda browser: browser.refresh(write)),

@@ -154,6 +154,53 @@ async def test_a_logout_everywhere_at_one_server_ends_every_session_at_the_other
     assert await bob.user(here) == "bob"
 
 
+BOUND = 1.0  # seconds after which every process knows
+
+
+@pytest.fixture(params=["sqlite", "mongodb"])
+def any_fleet(fleet: Fleet, request: pytest.FixtureRequest) -> Fleet:
+    """Servers on one SQLite file, or on one MongoDB database."""
+    if request.param == "mongodb":
+        fleet.url = request.getfixturevalue("standalone_database")
+    return fleet
+
+
+async def test_everyone_is_out_at_the_other_server_within_a_second_and_for_good(any_fleet: Fleet) -> None:
+    fleet = any_fleet
+    here, there = await fleet.start(2)
+    clients = [Client(fleet.http) for _ in range(4)]
+    for number, client in enumerate(clients):
+        await client.get([here, there][number % 2], f"/log_in/user{number}")
+        assert await client.user(there) == f"user{number}"
+    await clients[0].get(here, "/everyone_out")
+    assert [await client.user(here) for client in clients] == [None] * 4
+    await asyncio.sleep(BOUND)
+    assert [await client.user(there) for client in clients] == [None] * 4
+    again = Client(fleet.http)
+    await again.get(there, "/log_in/ann")
+    [restarted] = await fleet.start()
+    for at in (here, there, restarted):
+        assert await again.user(at) == "ann"
+        for client in clients:
+            for name, value in client.cookies.items():
+                assert await Client(fleet.http, {name: value}).user(at) is None
+
+
+async def test_everyone_stays_out_when_the_server_is_killed_once_it_has_said_so(any_fleet: Fleet) -> None:
+    fleet = any_fleet
+    for _ in range(3):
+        victim, survivor = await fleet.start(2)
+        clients = [Client(fleet.http) for _ in range(3)]
+        for client in clients:
+            await client.get(survivor, "/log_in/ann")
+        await clients[0].get(victim, "/everyone_out")
+        await victim.kill()
+        await asyncio.sleep(BOUND)
+        for at in (survivor, *await fleet.start()):
+            assert [await client.user(at) for client in clients] == [None] * 3
+            await at.kill()
+
+
 class Load:
     """Clients that read, write, refresh, log in and log out at two servers until they are told to stop."""
 

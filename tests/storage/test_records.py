@@ -28,6 +28,7 @@ def test_a_record_has_no_ids_no_subject_and_no_metadata_unless_given() -> None:
         "successor": None,
         "metadata": {},
         "seen_at": None,
+        "signer": None,
     }
 
 
@@ -53,6 +54,13 @@ def test_a_text_field_takes_any_text_of_up_to_1024_characters(name: str, text: s
 def test_a_text_field_refuses_what_is_not_storable_text(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=rf"JtiRecord\.{name} must be text of at most 1024 characters"):
         JtiRecord(**{**FIELDS, name: value})
+
+
+@pytest.mark.parametrize("value", ["x" * 65, "🦁" * 65, "a\x00b", "\ud800", b"bytes", 7])
+def test_the_signer_is_text_of_up_to_64_characters(value: object) -> None:
+    assert JtiRecord(**FIELDS, signer="🦁" * 64).signer == "🦁" * 64
+    with pytest.raises(ValueError, match=r"JtiRecord\.signer must be text of at most 64 characters"):
+        JtiRecord(**{**FIELDS, "signer": value})
 
 
 def test_the_sid_must_not_be_empty() -> None:
@@ -179,6 +187,7 @@ records = st.builds(
     successor=st.none() | texts,
     metadata=metadata,
     seen_at=st.none() | numbers,
+    signer=st.none() | texts.map(lambda text: text[:64]),
 )
 
 
@@ -221,14 +230,15 @@ def test_the_largest_packed_record_stays_under_its_bound() -> None:
     keys = [*escaped, *map("".join, product(escaped, repeat=2))]
     names = [key for key in keys if sum(map(len, keys[: keys.index(key) + 1])) <= 1024]
     ids = dict.fromkeys(("access_jti", "refresh_jti", "previous_jti", "subject", "successor"), "\x01" * 1024)
-    record = JtiRecord(**FIELDS, **ids, rotated_at=2**53 - 1, metadata=dict.fromkeys(names, ""))
+    ends = {"rotated_at": 2**53 - 1, "seen_at": 2**53 - 1, "signer": "\x01" * 64}
+    record = JtiRecord(**FIELDS, **ids, **ends, metadata=dict.fromkeys(names, ""))
     assert 33 * 1024 < len(record.pack().encode()) <= 34 * 1024
 
 
 def test_entries_of_a_later_version_are_passed_over() -> None:
-    packed = '["a","r","p",7,"next",{"k":"v"},9,"new",[1]]'
+    packed = '["a","r","p",7,"next",{"k":"v"},9,"s","new",[1]]'
     record = JtiRecord.unpack("sid", 1, 2, 3, "ann", packed)
-    assert record.pack() == '["a","r","p",7,"next",{"k":"v"},9]'
+    assert record.pack() == '["a","r","p",7,"next",{"k":"v"},9,"s"]'
     assert (record.sid, record.version, record.expires_at, record.created_at, record.subject) == ("sid", 1, 2, 3, "ann")
 
 

@@ -46,6 +46,10 @@ async def log_out_everywhere(request: web.Request) -> web.Response:
     return web.json_response({"ended": await get_manager(request).revoke_subject(session["sub"])})
 
 
+async def everyone_out(request: web.Request) -> web.Response:
+    return web.json_response({"over": await get_manager(request).revoke_all()})
+
+
 async def serve() -> None:
     app = web.Application()
     setup(app, server_config(os.environ["SESSION_STORAGE"]))
@@ -55,6 +59,7 @@ async def serve() -> None:
         "/log_in/{sub}": log_in,
         "/log_out": log_out,
         "/log_out_everywhere": log_out_everywhere,
+        "/everyone_out": everyone_out,
     }.items():
         app.router.add_get(path, handler)
     runner = web.AppRunner(app, access_log=None)

@@ -19,7 +19,7 @@ async def test_the_storage_opens_and_closes_with_the_app(aiohttp_client: Any) ->
     storage = Recorder(MemoryStorage())
     app, _ = application(storage=storage)
     visitor = await start(aiohttp_client, app)
-    assert storage.calls == ["open", "ping"]
+    assert storage.calls == ["open", "ping", "get_many"]
     await visitor.get("/log_in")
     assert storage.calls.count("open") == 1
     await visitor.client.close()
@@ -131,7 +131,7 @@ async def test_setup_called_while_the_app_starts_opens_purges_and_closes_like_an
     async with asyncio.timeout(5):
         while "purge" not in storage.calls:
             await asyncio.sleep(0.005)
-    assert storage.calls[:2] == ["open", "ping"]
+    assert storage.calls[:3] == ["open", "ping", "get_many"]
     await visitor.client.close()
     assert storage.calls[-1] == "aclose"
     assert storage.calls.count("aclose") == 1
@@ -220,15 +220,15 @@ async def test_a_start_that_fails_after_ours_closes_the_storage(storage: FaultyS
     with pytest.raises(RuntimeError):
         await runner.setup()
     await runner.cleanup()
-    assert storage.calls == ["open", "ping", "aclose"]
+    assert storage.calls == ["open", "ping", "get_many", "aclose"]
 
 
 async def test_a_sub_application_opens_and_closes_its_storage_with_the_outer_one(storage: FaultyStorage) -> None:
     app, _ = application(storage=storage)
     runner = await run(wrapped(app))
-    assert storage.calls == ["open", "ping"]
+    assert storage.calls == ["open", "ping", "get_many"]
     await runner.cleanup()
-    assert storage.calls == ["open", "ping", "aclose"]
+    assert storage.calls == ["open", "ping", "get_many", "aclose"]
 
 
 async def test_a_manager_that_two_apps_have_closes_with_the_last_of_them(storage: FaultyStorage) -> None:

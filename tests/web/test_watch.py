@@ -27,7 +27,7 @@ class Live:
         self.every = 60.0  # seconds: what is heard in time was not polled
         for name in ("socket", "talk", "stream", "reading", "failing", "early"):
             self.app.router.add_get(f"/{name}", getattr(self, name))
-        for name in ("log_in", "log_out", "renew", "cart", "leave", "revoke", "revoke_all"):
+        for name in ("log_in", "log_out", "renew", "cart", "leave", "revoke", "revoke_all", "everyone_out"):
             self.app.router.add_get(f"/{name}", globals()[name])
 
     async def socket(self, request: web.Request) -> web.WebSocketResponse:
@@ -129,6 +129,11 @@ async def revoke_all(request: web.Request) -> web.Response:
     return web.Response()
 
 
+async def everyone_out(request: web.Request) -> web.Response:
+    await get_manager(request).revoke_all()
+    return web.Response()
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
@@ -183,6 +188,7 @@ ENDINGS = {
     "another user": ("/leave", "logout"),
     "revoked": ("/revoke?sid={sid}", "revoked"),
     "revoked subject": ("/revoke_all", "revoked subject"),
+    "everyone": ("/everyone_out", "ended elsewhere"),
 }
 
 
@@ -398,6 +404,7 @@ async def test_a_session_that_is_refreshed_meanwhile_keeps_its_socket(aiohttp_cl
 async def test_a_visitor_without_a_session_is_not_watched(aiohttp_client, live, storage):
     live.every = SOON
     visitor = await start(aiohttp_client, live.app)
+    storage.calls.clear()
     async with connected(visitor) as socket:
         await asyncio.sleep(3 * SOON)
         await alive(socket)

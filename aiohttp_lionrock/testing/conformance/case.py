@@ -25,6 +25,7 @@ EVERY_FIELD: dict[str, Any] = {
     "successor": "the next sid",
     "metadata": {"device": "phone", "place": "home"},
     "seen_at": 1_799_999_998,
+    "signer": "a secret's name",
 }
 """Each field that a record may leave out, with a value of its own."""
 

@@ -47,6 +47,7 @@ def record(number: int, now: int) -> JtiRecord:
         previous_jti=previous,
         rotated_at=now,
         subject=f"user-{number // 3}",
+        signer="AbCdEfGhIjKl",
     )
 
 

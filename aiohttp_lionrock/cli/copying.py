@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import click
 
 from ..errors import ConfigError, DuplicateRecord
+from ..sessions.everyone import is_reserved, raise_mark
 from ..storage.contract import JtiRecord
 from .exits import DONE, NO
 from .options import batch_option, json_option, timeout_option, url_option
@@ -58,10 +59,21 @@ async def _copy(source_url: str, target_url: str, timeout: float, batch: int) ->
 
 async def _take_over(page: list[JtiRecord], target: Opened, counts: Counts) -> None:
     there = await target(target.storage.get_many, [record.sid for record in page])
+    for mark in [record for record in page if is_reserved(record.sid)]:
+        page.remove(mark)
+        await _raise(mark, target, counts)
     missing = [record for record in page if record.sid not in there]
     for begin in range(0, len(missing), AT_ONCE):
         await _insert(missing[begin : begin + AT_ONCE], target, counts)
     _compare((record for record in page if record.sid in there), there, counts)
+
+
+async def _raise(mark: JtiRecord, target: Opened, counts: Counts) -> None:
+    """What `revoke_all` has ended is ended in the other storage too, however much that has ended by itself."""
+    there = await target(target.storage.get, mark.sid)
+    await target(raise_mark, target.storage, mark.sid, lambda _: mark.created_at)
+    is_there = there is not None and there.created_at >= mark.created_at
+    counts["there" if is_there else "copied"] += 1
 
 
 async def _insert(records: list[JtiRecord], target: Opened, counts: Counts) -> None:

@@ -71,7 +71,7 @@ async def _count(storage: Opened, batch: int, report: dict[str, Any]) -> None:
     counts = {"sessions": 0, "superseded": 0, "rotating": 0}
     progress, now, ahead = Progress(), time.time(), 0.0
     try:
-        async for page in storage.pages(batch):
+        async for page in storage.pages(batch, storage.living):
             for record in page:
                 state = state_of(record)
                 counts["superseded" if state is State.SUPERSEDED else "sessions"] += 1

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from ..errors import ConfigError, StorageUnavailable
 from ..jsontext import is_storable_text
 from ..log import logger
+from ..sessions.living import LivingRecords
 from ..sessions.manager import SessionManager
 from ..sessions.verdicts import state_of
 from ..settings.config import SessionConfig
@@ -114,7 +115,9 @@ async def _record(reading: Reading, manager: SessionManager) -> JtiRecord | str 
         return "the token has no sid to look for"
     try:
         await manager.open()
-        return await manager.storage.get(sid)
+        record = await manager.storage.get(sid)
+        is_ended = record is not None and await LivingRecords(manager.storage, manager.now).get(sid) is None
+        return "revoke-all has ended it, with all others that began up to then" if is_ended else record
     except StorageUnavailable as exc:
         return str(exc)
 

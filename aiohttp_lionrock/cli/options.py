@@ -4,6 +4,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 import click
@@ -20,6 +21,7 @@ __all__ = [
     "settings_of",
     "settings_options",
     "storage_options",
+    "time_option",
     "timeout_option",
     "url_option",
 ]
@@ -64,6 +66,29 @@ def _needed_url(ctx: click.Context, option: click.Parameter, url: str | None) ->
     if not url:
         raise click.UsageError(f"no storage is named: give {option.opts[0]} URL, or set {option.envvar}")
     return _checked_url(ctx, option, url)
+
+
+def _read_time(ctx: click.Context, option: click.Parameter, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        when = None
+    if when is None or when.tzinfo is None:
+        raise click.BadParameter(
+            f"{text!r} is no time: give seconds since 1970, or as in 2024-05-01T12:00:00Z with a time zone"
+        )
+    return when.timestamp()
+
+
+def time_option(name: str, help: str) -> Callable[[F], F]:
+    """A time: epoch seconds, or ISO 8601 with a time zone."""
+    return click.option(name, metavar="TIME", callback=_read_time, help=help)
 
 
 def url_option(name: str, parameter: str, variable: str, help: str, *, needed: bool = True) -> Callable[[F], F]:

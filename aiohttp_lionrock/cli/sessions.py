@@ -1,15 +1,18 @@
 """``sessions``: lists, counts and ends the sessions in a storage."""
 
 import asyncio
+import logging
+import sys
 import time
 from typing import Any
 
 import click
 
+from ..log import logger
 from ..sessions.verdicts import State, state_of
 from ..storage.contract import JtiRecord
 from .exits import DONE, NO
-from .options import batch_option, json_option, storage_options
+from .options import batch_option, json_option, storage_options, time_option
 from .output import Progress, moment, printable, show, table
 from .storages import manager_of, opened
 
@@ -87,11 +90,48 @@ def revoke_subject(subject: str, url: str, timeout: float, json_wanted: bool) ->
     show(json_wanted, {"subject": subject, "ended": ended}, [f"ended {ended} sessions of {printable(subject)}"])
 
 
+@sessions.command("revoke-all")
+@time_option("--before", "Those that began up to then; without it, up to now.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@storage_options
+@json_option
+def revoke_all(before: float | None, yes: bool, url: str, timeout: float, json_wanted: bool) -> int:
+    """Ends every session that began up to a time: everyone is logged out, and logs in again.
+
+    It cannot be taken back. After a backup was restored, the backup's time ends again what was ended since. Running
+    applications know after jti.cache_ttl or one second, whichever is longer.
+    """
+    if not yes and not _is_confirmed():
+        show(json_wanted, {"asked": before, "before": None}, ["nobody was logged out"])
+        return NO
+    logger.setLevel(logging.CRITICAL)  # what it says is said below
+
+    async def work() -> int:
+        async with manager_of(url, timeout) as manager:
+            try:
+                return await manager.revoke_all(before)
+            except ValueError as exc:
+                raise click.UsageError(str(exc)) from exc
+
+    over, now = asyncio.run(work()), time.time()
+    lines = [f"ended every session that began up to {moment(over, now)}"]
+    if before is not None and over > before:
+        lines.append("that is later than asked for: it was said before, and is not taken back")
+    show(json_wanted, {"asked": before, "before": over}, lines)
+    return DONE
+
+
+def _is_confirmed() -> bool:
+    if not sys.stdin.isatty():
+        raise click.UsageError("this logs everyone out: say --yes where nobody can be asked")
+    return click.confirm("This logs everyone out. Go on?", err=True)
+
+
 async def _count(url: str, timeout: float, batch: int) -> dict[str, int]:
     counts = {"sessions": 0, "logged_in": 0, "superseded": 0}
     progress = Progress()
     async with opened(url, timeout) as storage:
-        async for page in storage.pages(batch):
+        async for page in storage.pages(batch, storage.living):
             superseded = [record for record in page if state_of(record) is State.SUPERSEDED]
             counts["superseded"] += len(superseded)
             counts["sessions"] += len(page) - len(superseded)

@@ -6,9 +6,10 @@ from typing import ParamSpec, Self, TypeVar
 
 from ..errors import LionRockError
 from ..sessions.link import Deadline
+from ..sessions.living import LivingRecords
 from ..sessions.manager import SessionManager
 from ..settings.config import SessionConfig
-from ..storage.contract import JtiRecord, JtiStorage
+from ..storage.contract import JtiRecord, JtiStorage, system_time
 from ..storage.registry import open_storage
 
 __all__ = ["LookOnly", "Opened", "manager_of", "opened"]
@@ -22,16 +23,17 @@ class Opened:
 
     def __init__(self, storage: JtiStorage, timeout: float) -> None:
         self.storage = storage
+        self.living = LivingRecords(storage, system_time)
         self._deadline = Deadline(timeout)
 
     async def __call__(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._deadline(work, *args, **kwargs)
 
-    async def pages(self, batch: int) -> AsyncIterator[list[JtiRecord]]:
-        """Every live record, page by page."""
+    async def pages(self, batch: int, storage: JtiStorage | None = None) -> AsyncIterator[list[JtiRecord]]:
+        """Every live record, page by page; of ``living``, those that are sessions."""
         cursor = None
         while True:
-            records, cursor = await self(self.storage.scan, cursor, batch)
+            records, cursor = await self((storage or self.storage).scan, cursor, batch)
             yield records
             if cursor is None:
                 return

@@ -6,6 +6,7 @@ import shlex
 import ssl
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,21 @@ async def test_a_purge_from_outside_of_the_application(place: Path, monkeypatch:
             await manager.save(session)
     purge = program("deploy/operations")["purge"]
     assert [await purge(url) for _ in range(2)] == [1, 0]
+
+
+async def test_after_a_restored_backup_its_time_ends_what_it_brings_back(place: Path) -> None:
+    url = f"sqlite:///{place}/sessions.db"
+    backup_time = datetime(2024, 5, 1, 3, tzinfo=UTC).timestamp()
+    for began, sub in ((backup_time - 60, "ann"), (backup_time + 60, "bob")):
+        config = SessionConfig(storage=url, refresh_token={"expires": 10**9})
+        async with SessionManager(config, clock=lambda began=began: began) as manager:
+            session = await manager.load({})
+            session["sub"] = sub
+            await manager.save(session)
+    [command] = examples("deploy/operations", "sh")
+    assert "ended every session that began up to 2024-05-01 03:00:00 UTC" in shell(command, SESSION_STORAGE=url)
+    async with SessionManager(SessionConfig(storage=url)) as manager:
+        assert [len(await manager.sessions(sub)) for sub in ("ann", "bob")] == [0, 1]
 
 
 def test_the_lines_of_the_log_are_those_of_the_library() -> None:

@@ -14,6 +14,8 @@ from aiohttp_lionrock import (
     LionRockError,
     MemoryStorage,
     Session,
+    SessionConfig,
+    SessionManager,
     get_manager,
     get_session,
     new_session,
@@ -244,6 +246,36 @@ async def test_a_password_reset_ends_all_and_logs_in(serve: Serve) -> None:
     first, second = [await serve(make_app()) for _ in range(2)]
     assert await ask(first, "/reset", "POST", data={"user": "ann"}) == {"ended": 0}
     assert await ask(second, "/reset", "POST", data={"user": "ann"}) == {"ended": 1}
+
+
+async def test_everyone_is_logged_out(serve: Serve, clock: FakeClock) -> None:
+    make_app = program("how-to/everyone-out", 0)["make_app"]
+    admin, bob, visitor = [await serve(make_app()) for _ in range(3)]
+    assert (await visitor.post("/everyone-out")).status == 403
+    await log_in(admin, "ann")
+    await log_in(bob, "bob")
+    assert (await bob.post("/everyone-out")).status == 403
+    clock.advance(601)
+    assert (await admin.post("/everyone-out")).status == 403
+    await log_in(admin, "ann")
+    assert await ask(bob, "/") == {"user": "bob"}
+    assert await ask(admin, "/everyone-out", "POST") == {"over": int(clock())}
+    assert await ask(admin, "/") == {"user": None}
+    clock.advance(1)
+    assert await ask(bob, "/") == {"user": None}
+    for client, user in ((admin, "ann"), (bob, "bob")):
+        await log_in(client, user)
+        assert await ask(client, "/") == {"user": user}
+
+
+async def test_everyone_is_logged_out_though_clocks_differ() -> None:
+    config = SessionConfig(storage="memory://")
+    async with SessionManager(config) as manager:
+        session = await manager.load({})
+        session["sub"] = "ann"
+        await manager.save(session)
+        assert await program("how-to/everyone-out", 1)["everyone_out"](manager) >= int(manager.now()) + 29
+        assert await manager.sessions("ann") == []
 
 
 async def test_a_single_page_application(serve: Serve, clock: FakeClock) -> None:

@@ -151,7 +151,7 @@ def test_every_public_name_is_on_the_page_of_the_api() -> None:
 
 def test_the_commands_do_what_the_page_says(place: Path) -> None:
     assert [call.strip("`").split()[0] for cell, _ in rows("command-line") for call in cell.split(", ")] == [
-        *("secret", "backends", "check", "inspect", "sessions", "sessions", "sessions", "sessions"),
+        *("secret", "backends", "check", "inspect", "sessions", "sessions", "sessions", "sessions", "sessions"),
         *("purge", "doctor", "copy"),
     ]
     [lines] = examples("command-line", "sh")

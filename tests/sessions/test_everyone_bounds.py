@@ -1,6 +1,7 @@
 """How soon every process knows that everyone is out, what that costs, and what holds while the storage is away."""
 
 import asyncio
+import random
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -273,6 +274,38 @@ async def test_of_many_calls_at_once_the_latest_time_holds(clock: FakeClock, see
     assert record is not None
     assert record.created_at == max(times)
     assert all(over >= asked for over, asked in zip(returned, times, strict=True))
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_no_request_of_the_same_moment_carries_a_session_over(clock: FakeClock, seed: int) -> None:
+    records, chance = MemoryStorage(clock=clock), random.Random(seed)
+    here, there = (make_manager(Interleaved(records, seed + number), clock) for number in range(2))
+    browsers = [await logged_in(chance.choice([here, there]), f"user{number}") for number in range(12)]
+    acts: list[Callable[[Browser], Awaitable[object]]] = [
+        lambda browser: browser.visit(),
+        lambda browser: browser.write(theme="dark"),
+        lambda browser: browser.refresh(),
+        lambda browser: browser.visit(Session.renew),
+    ]
+
+    async def use(browser: Browser) -> None:
+        for _ in range(6):
+            browser.manager = chance.choice([here, there])
+            await chance.choice(acts)(browser)
+
+    before = [browser.copy() for browser in browsers]
+    clock.advance(10)  # what is renewed now is renewed after that time
+    await asyncio.gather(here.revoke_all(clock() - 5), *map(use, browsers))
+    clock.advance(1)
+    for browser in (*browsers, *before):
+        for manager in (here, there):
+            assert (await browser.copy(manager).visit()).subject is None
+            assert (await browser.copy(manager).refresh()).subject is None
+    for number in range(12):
+        assert await there.sessions(f"user{number}") == []
+    assert here.stats["reused"] == there.stats["reused"] == 0
+    for manager in (here, there):
+        await manager.aclose()
 
 
 async def test_a_time_that_never_stops_changing_is_an_outage(clock: FakeClock) -> None:

@@ -108,7 +108,7 @@ class SessionData:
 
     def changed_parts(self) -> list[str]:
         """The keys of lists and dictionaries that are not equal to what was presented or last written."""
-        return [key for key, value in self._own_parts() if value != self._before.get(key)]
+        return [key for key, value in self._own_parts() if not _is_equal(value, self._before.get(key))]
 
     def check(self) -> None:
         """Raises SessionDataError, naming the key, where a value was changed in place into what cannot be stored."""
@@ -161,10 +161,14 @@ def check_storable(key: str, value: object) -> None:
 
 def _is_same(value: Any, was: Any) -> bool:
     """Whether a token would say the same of both: 1 is neither True nor 1.0, and 0.0 is not -0.0."""
+    return _is_equal(value, was) and _is_alike(value, was)
+
+
+def _is_equal(value: Any, was: Any) -> bool:
     try:
-        return bool(value == was) and _is_alike(value, was)
-    except RecursionError:
-        return False  # it contains itself: the write that follows names the key
+        return bool(value == was)
+    except Exception:  # it contains itself, or an array whose == is no bool: the write that follows names the key
+        return False
 
 
 def _is_alike(value: Any, was: Any) -> bool:

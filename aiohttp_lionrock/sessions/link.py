@@ -51,11 +51,11 @@ class StorageLink(Deadline):
             raise ConfigError(faults)
         self.storage = storage
         self.records = records
-        self._is_open = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one that it is open in
         self._is_closed = False
 
     async def __call__(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        if self._is_open:
+        if self._loop is asyncio.get_running_loop():
             return await super().__call__(work, *args, **kwargs)
 
         async def open_first() -> T:
@@ -66,7 +66,8 @@ class StorageLink(Deadline):
 
     async def ready(self) -> JtiStorage:
         """The storage, open; for work that may do without it until then, under a deadline of its own."""
-        if self._is_open:
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
             return self.storage
         if self._is_closed:
             raise StorageUnavailable(
@@ -74,9 +75,10 @@ class StorageLink(Deadline):
                 maybe_done=False,
             )
         await self.storage.open()
-        if not self._is_open and not self._is_closed:
-            self._is_open = True
-            _USES[self.storage] = _USES.get(self.storage, 0) + 1
+        if not self._is_closed:
+            if self._loop is None:
+                _USES[self.storage] = _USES.get(self.storage, 0) + 1
+            self._loop = loop
         return self.storage
 
     async def open(self) -> None:
@@ -90,9 +92,9 @@ class StorageLink(Deadline):
 
     async def aclose(self) -> None:
         """Closes the storage, unless another manager uses it. Raises StorageUnavailable where that takes too long."""
-        if self._is_open:
+        if self._loop is not None:
             _USES[self.storage] -= 1
-        self._is_open, self._is_closed = False, True
+        self._loop, self._is_closed = None, True
         if _USES.get(self.storage):
             return
         try:

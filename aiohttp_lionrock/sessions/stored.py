@@ -35,6 +35,8 @@ class StoredSessions:
     async def revoke(self, sid: str, subject: object) -> bool:
         """Ends the session of a sid, where it is the subject's if one is given."""
         link = self._needed()
+        if not isinstance(sid, str):
+            raise TypeError(f"revoke takes the sid of a session, which is text, as in session.sid; not {_kind(sid)}")
         if subject is not None:
             record = await link(link.records.get, sid)
             if record is None or record.subject != _subject(subject):
@@ -89,6 +91,8 @@ class StoredSessions:
 
     async def _sid_to_keep(self, keep: Session | str) -> str | None:
         """The stored sid of the session to keep, or of what it goes on as; None where it is not stored yet."""
+        if not isinstance(keep, Session | str):
+            raise TypeError(f"keep takes a session or its sid, not {_kind(keep)}")
         life = life_of(keep) if isinstance(keep, Session) else life_in_hand(keep)
         sid = keep if life is None else life.presented and life.presented.sid
         if sid is None:
@@ -101,6 +105,10 @@ class StoredSessions:
         if record is None and life is None:
             raise ValueError(f"no session has the sid to keep, {sid!r}: pass the session itself, as in keep=session")
         return None if record is None else record.sid
+
+
+def _kind(value: object) -> str:
+    return f"a value of type {type(value).__name__}"
 
 
 def _subject(value: object) -> str:

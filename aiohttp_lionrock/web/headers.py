@@ -6,13 +6,29 @@ from aiohttp import hdrs, web
 
 from ..settings.cookies import CookieChange
 
-__all__ = ["clear_site_data", "head_size", "keep_from_caches", "mark_read", "put_cookies"]
+__all__ = ["clear_site_data", "drop_cookies_of_others", "head_size", "keep_from_caches", "mark_read", "put_cookies"]
 
 # Fields that caches obey before Cache-Control: RFC 9213, older CDNs, nginx.
 _TARGETED = ("-cache-control", "surrogate-control", "x-accel-expires")
 
 
-def put_cookies(response: web.StreamResponse, changes: Sequence[CookieChange]) -> None:
+class _OwnLine(str):
+    """A Set-Cookie line of ours. It knows its owner, so that headers which somebody keeps give it to nobody else."""
+
+    __slots__ = ("owner",)
+    owner: object
+
+
+def drop_cookies_of_others(response: web.StreamResponse, owner: object) -> None:
+    """Removes the lines that were written for another owner, into headers which are used once more."""
+    headers = response.headers
+    if hdrs.SET_COOKIE in headers:
+        lines = headers.popall(hdrs.SET_COOKIE)
+        kept = [line for line in lines if not isinstance(line, _OwnLine) or line.owner is owner]
+        headers.extend((hdrs.SET_COOKIE, line) for line in kept)
+
+
+def put_cookies(response: web.StreamResponse, changes: Sequence[CookieChange], owner: object) -> None:
     """Adds the Set-Cookie lines, in place of others of these names.
 
     For the response-prepare signal: aiohttp has written ``response.cookies`` out before it runs.
@@ -23,7 +39,9 @@ def put_cookies(response: web.StreamResponse, changes: Sequence[CookieChange]) -
         others = [line for line in headers.popall(hdrs.SET_COOKIE) if line.partition("=")[0].strip() not in names]
         headers.extend((hdrs.SET_COOKIE, line) for line in others)
     for change in changes:
-        headers.add(hdrs.SET_COOKIE, change.header())
+        line = _OwnLine(change.header())
+        line.owner = owner
+        headers.add(hdrs.SET_COOKIE, line)
 
 
 def keep_from_caches(response: web.StreamResponse) -> str | None:

@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from ..errors import StorageUnavailable
 from ..log import logger
-from .headers import keep_from_caches
+from .headers import drop_cookies_of_others, keep_from_caches
 from .visit import Installation, Visit, begin_visit, find_visit
 
 __all__ = ["make_middleware", "on_response_prepare"]
@@ -62,7 +62,8 @@ async def on_response_prepare(request: web.Request, response: web.StreamResponse
     visit = find_visit(request)
     if visit is None:  # an outer middleware answers by itself, but a later signal may ask for the session
         visit = begin_visit(request)
-    elif visit.slots:
+    drop_cookies_of_others(response, visit)
+    if visit.slots:
         if visit.closed:
             visit.warn_of_lost_changes()
         else:

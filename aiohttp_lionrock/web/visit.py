@@ -158,7 +158,7 @@ class Visit:
 
     def _write(self, response: web.StreamResponse, changes: Sequence[CookieChange]) -> None:
         """Writes the cookies, all at once: applications inside one another may give theirs one name and other paths."""
-        put_cookies(response, changes)
+        put_cookies(response, changes, self)
         for slot in self.slots:
             if slot.changes:
                 self._keep_from_caches(slot.installation, response)

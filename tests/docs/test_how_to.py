@@ -391,6 +391,11 @@ async def test_a_sub_application_shares_the_session_or_has_its_own(serve: Serve)
     client = await serve(program("how-to/sub-applications")["make_app"]())
     for path, visits in (("/", 1), ("/shop/", 2), ("/admin/", 1), ("/admin/", 2), ("/", 3)):
         assert await ask(client, path) == {"visits": visits}
+    both = cookies_of(client)
+    swapped = {"admin-session": both["lionrock-session"], "lionrock-session": both["admin-session"]}
+    forger = await serve(program("how-to/sub-applications")["make_app"](), swapped)
+    for path in ("/admin/", "/"):
+        assert await ask(forger, path) == {"visits": 1}, "the audience is another one"
 
 
 async def test_applications_on_one_host_do_not_disturb_each_other(serve: Serve) -> None:

@@ -14,6 +14,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from support.mongod import Mongod, database_url
 from support.mongod_proxy import Wire
 
+from aiohttp_lionrock import SessionConfig, SessionManager
 from aiohttp_lionrock.errors import ConfigError, StorageUnavailable
 from aiohttp_lionrock.storage import JtiRecord
 
@@ -280,6 +281,19 @@ async def test_a_storage_that_is_open_in_a_running_loop_is_not_taken_away_from_i
         with pytest.raises(StorageUnavailable, match="open in another event loop"):
             await asyncio.to_thread(asyncio.run, storage.open())
         await storage.insert(RECORD)
+
+
+def test_a_manager_whose_event_loop_has_ended_goes_on_in_the_next_one(standalone_database: str) -> None:
+    manager = SessionManager(SessionConfig(storage=standalone_database, secret="0123456789abcdefghijklmnopqrstuv"))
+
+    async def log_in() -> int:
+        session = await manager.load({})
+        session["sub"] = "ann"
+        await manager.save(session)
+        return len(await manager.sessions("ann"))
+
+    assert [asyncio.run(log_in()) for _ in range(3)] == [1, 2, 3]
+    asyncio.run(manager.aclose())
 
 
 @pytest.mark.parametrize("driver", ["motor", "pymongo"])

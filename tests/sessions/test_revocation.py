@@ -199,6 +199,17 @@ async def test_a_renewed_session_keeps_its_labels(browser: Browser) -> None:
     assert (await record_of(browser)).metadata == {"device": "phone"}
 
 
+async def test_what_is_no_sid_is_an_error_that_says_so_and_ends_nothing(browser: Browser) -> None:
+    session = await browser.log_in()
+    for wrong in (session, None, 7, b"sid", await record_of(browser)):
+        with pytest.raises(TypeError, match=rf"session\.sid; not a value of type {type(wrong).__name__}"):
+            await browser.manager.revoke(wrong)  # type: ignore[arg-type]
+    for wrong in (7, b"sid", await record_of(browser)):
+        with pytest.raises(TypeError, match="keep takes a session or its sid"):
+            await browser.manager.revoke_subject("ann", keep=wrong)  # type: ignore[arg-type]
+    assert not (await browser.visit()).is_new
+
+
 async def test_revoke_is_true_for_the_one_caller_that_ended_the_session(browser: Browser) -> None:
     await browser.log_in()
     sid = browser.sid

@@ -5,6 +5,7 @@ import copy
 import logging
 import pickle
 from collections import OrderedDict
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -294,6 +295,33 @@ async def test_nothing_is_logged_of_a_value_that_is_only_of_another_class(
     seal(session)
     warn_if_changed(session)
     assert caplog.records == []
+
+
+class Undecided:
+    """Something whose comparison is no yes and no no, as that of an array of numpy's."""
+
+    def __eq__(self, other: object) -> Any:
+        return self
+
+    def __bool__(self) -> bool:
+        raise ValueError("the truth value is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+async def test_what_cannot_be_compared_is_an_error_that_names_the_key_and_is_logged_when_it_is_too_late(
+    browser: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    await browser.write(cart=[1])
+    session = await loaded(browser)
+    session["cart"][0] = Undecided()
+    with pytest.raises(SessionDataError, match="'cart'"):
+        await save(browser, session)
+    late = await loaded(browser)
+    seal(late)
+    late["cart"][0] = Undecided()
+    warn_if_changed(late)
+    assert "'cart'" in caplog.text
 
 
 async def test_what_can_no_longer_be_written_is_logged_too(browser: Browser, caplog: pytest.LogCaptureFixture) -> None:

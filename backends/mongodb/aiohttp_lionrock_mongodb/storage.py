@@ -89,7 +89,11 @@ class MongoStorage(JtiStorage):
             if self._open is not None and self._open.loop is asyncio.get_running_loop():
                 return
             if self._open is not None and self._open.loop.is_running():
-                raise StorageUnavailable("the MongoDB storage is open in another event loop", maybe_done=False)
+                raise StorageUnavailable(
+                    "the MongoDB storage is open in another event loop, which still runs: send the call there, "
+                    "as asyncio.run_coroutine_threadsafe does",
+                    maybe_done=False,
+                )
             await self._let_go()  # of what an event loop that ended without aclose has left
             self._open = await self._connect()
 

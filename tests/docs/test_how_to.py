@@ -411,6 +411,24 @@ async def test_applications_on_one_host_do_not_disturb_each_other(serve: Serve) 
     assert await ask(await serve(make_app("wiki"), forged), "/") == {"visits": 1}, "the audience is another one"
 
 
+async def test_a_guard_reads_access_tokens_and_sends_the_browser_where_they_are_refreshed(serve: Serve) -> None:
+    make_app = program("how-to/guard")["make_app"]
+    client = await serve(make_app())
+    assert (await client.get("/guard/")).status == 401
+    assert (await client.post("/login")).status == 200
+    assert (await client.get("/guard/")).status == 204
+    both = cookies_of(client)
+    later = await serve(make_app(), {"lionrock-session-refresh": both["lionrock-session-refresh"]})
+    refused = await later.get("/guard/")
+    assert (refused.status, refused.cookies) == (401, {})
+    for path, sent_to in (("/wiki/page.html", "/wiki/page.html"), ("//evil.example", "/"), ("/\\evil.example", "/")):
+        refreshed = await later.get("/refresh", params={"to": path}, allow_redirects=False)
+        assert (refreshed.status, refreshed.headers["Location"]) == (303, sent_to)
+    assert (await later.get("/guard/")).status == 204
+    swapped = await serve(make_app(), {"lionrock-session": both["lionrock-session-refresh"]})
+    assert (await swapped.get("/guard/")).status == 401
+
+
 async def test_a_tenant_refuses_the_cookies_of_another(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     client = await serve(program("how-to/tenants")["make_app"]())
     for host, expected in (("red", 1), ("red", 2), ("blue", 1), ("blue", 2), ("red", 1)):

@@ -196,7 +196,9 @@ def _fault(item: object) -> str | None:
         return None if wrong is None and None not in item else f"JSON names are text, not {type(wrong).__name__}"
     if isinstance(item, list):
         return None
-    kind = type(item).__name__
+    kind = (
+        type(item).__name__ if type(item).__module__ == "builtins" else f"{type(item).__module__}.{type(item).__name__}"
+    )
     return f"{kind} is not JSON (str, int, float, bool, None, list, dict); store a text form of it"
 
 

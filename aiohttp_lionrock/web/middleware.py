@@ -115,6 +115,8 @@ async def _unavailable(outage: Outage, request: web.Request) -> web.StreamRespon
     else:
         answer = installation.on_unavailable(request, exc)
         response = await answer if inspect.isawaitable(answer) else answer
+        if not isinstance(response, web.StreamResponse):
+            raise TypeError(f"on_unavailable must return a response, not {type(response).__name__}")
     if response.status == 503:
         response.headers.setdefault(hdrs.RETRY_AFTER, RETRY_AFTER)
     keep_from_caches(response)

@@ -1,10 +1,12 @@
 """setup: gives an application sessions, in one call."""
 
+import inspect
 from typing import Any, Unpack
 
 from aiohttp import web
 
 from ..errors import ConfigError
+from ..faults import shown
 from ..sessions.manager import SessionManager
 from ..settings.config import SessionConfig
 from ..settings.keywords import SessionSettings
@@ -37,6 +39,7 @@ def setup(
     is the time that expiry goes by. Raises ConfigError with everything that is wrong.
     """
     _check_app(app)
+    _check_arguments(manager, request_env=request_env, on_unavailable=on_unavailable, clock=clock)
     if manager is None:
         manager = _make_manager(config, clock, dict(settings))
     elif config is not None or clock is not None or settings:
@@ -77,6 +80,20 @@ def _check_app(app: web.Application) -> None:
         raise ConfigError(
             "setup comes too late: call setup(app) before the app starts, and before add_subapp takes it in"
         )
+
+
+def _check_arguments(manager: object, **callables: object) -> None:
+    faults = [
+        f"setup's {name} must be callable, not {shown(value)}"
+        for name, value in callables.items()
+        if value is not None and not callable(value)
+    ]
+    if manager is not None and not isinstance(manager, SessionManager):
+        faults.append(f"setup's manager must be a SessionManager, not {shown(manager)}")
+    if inspect.iscoroutinefunction(callables["request_env"]):
+        faults.append("setup's request_env must be a plain function: it is asked in the middle of loading a session")
+    if faults:
+        raise ConfigError(faults)
 
 
 def _make_manager(config: SessionConfig | None, clock: Clock | None, settings: dict[str, Any]) -> SessionManager:

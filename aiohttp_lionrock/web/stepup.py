@@ -2,17 +2,18 @@
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from aiohttp import web
 
+from ..faults import is_number
 from .setup import get_manager
 from .visit import get_session
 
 __all__ = ["check_fresh", "fresh_login"]
 
+P = ParamSpec("P")
 R = TypeVar("R", bound=web.StreamResponse)
-Handler = Callable[[web.Request], Awaitable[R]]
 
 
 async def check_fresh(
@@ -32,15 +33,30 @@ async def check_fresh(
 
 def fresh_login(
     max_age: float = 600, *, stale: type[web.HTTPException] | None = None
-) -> Callable[[Handler[R]], Handler[R]]:
-    """The same as a decorator of a handler: ``@fresh_login(max_age=300)``."""
+) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+    """The same as a decorator of a handler, be it a function, a method or that of a `View`: ``@fresh_login(300)``.
 
-    def decorate(handler: Handler[R]) -> Handler[R]:
+    Raises TypeError where ``max_age`` is not a number of seconds.
+    """
+    if not is_number(max_age):
+        raise TypeError(
+            f"fresh_login takes a number of seconds, as in @fresh_login(600) or @fresh_login(): {max_age!r}"
+        )
+
+    def decorate(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         @wraps(handler)
-        async def checked(request: web.Request) -> R:
-            await check_fresh(request, max_age, stale=stale)
-            return await handler(request)
+        async def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            await check_fresh(_request_in(args), max_age, stale=stale)
+            return await handler(*args, **kwargs)
 
         return checked
 
     return decorate
+
+
+def _request_in(arguments: tuple[object, ...]) -> web.Request:
+    last = arguments[-1] if arguments else None
+    request = last.request if isinstance(last, web.View) else last
+    if not isinstance(request, web.Request):
+        raise TypeError(f"fresh_login is for handlers, whose last argument is a request, not {type(last).__name__}")
+    return request

@@ -276,3 +276,9 @@ def test_writing_what_is_no_json_raises_type_error_or_value_error(value: Any) ->
     for holder in (value, [value], {"a": [value]}):
         with pytest.raises((TypeError, ValueError)):
             encode(holder)
+
+
+def test_a_class_of_another_module_is_named_with_it() -> None:
+    flag = type("bool", (), {"__module__": "numpy"})()
+    assert explain_unstorable(flag) is not None
+    assert str(explain_unstorable(flag)).startswith("numpy.bool is not JSON")

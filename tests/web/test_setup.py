@@ -169,3 +169,22 @@ async def test_our_middleware_stands_in_front_of_those_that_were_there() -> None
     app = web.Application(middlewares=[other])
     install(app)
     assert app.middlewares[1] is other
+
+
+async def _environment(_: web.Request) -> dict[str, str]:
+    return {}
+
+
+WRONG_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
+    ({"manager": SessionConfig()}, "manager must be a SessionManager, not a SessionConfig"),
+    ({"request_env": {"SESSION_SECRET": SECRET}}, "request_env must be callable, not a dict"),
+    ({"request_env": _environment}, "request_env must be a plain function"),
+    ({"on_unavailable": web.HTTPServiceUnavailable()}, "on_unavailable must be callable"),
+    ({"clock": 1_700_000_000}, "clock must be callable, not 1700000000"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG_ARGUMENTS)
+def test_an_argument_of_another_kind_is_an_error_that_names_it(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        setup(web.Application(), **arguments)

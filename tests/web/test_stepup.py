@@ -56,6 +56,44 @@ async def test_a_page_asks_for_a_login_that_is_fresh(aiohttp_client: Any, storag
     assert await statuses() == [200, 200]
 
 
+class Password(web.View):
+    @fresh_login(MINUTE)
+    async def get(self) -> web.Response:
+        return web.Response(text="change it")
+
+
+class Bank:
+    @fresh_login(MINUTE)
+    async def pay(self, request: web.Request) -> web.Response:
+        return web.Response(text=f"paid at {request.path}")
+
+
+async def test_a_method_and_a_view_ask_for_a_fresh_login_too(aiohttp_client: Any) -> None:
+    clock = FakeClock()
+    app = web.Application()
+    setup(app, secret="for this test, 32 bytes and more", cookie={"secure": False}, clock=clock)
+    app.router.add_get("/log_in", log_in)
+    app.router.add_view("/password", Password)
+    app.router.add_get("/pay", Bank().pay)
+    client = await aiohttp_client(app)
+    assert [(await client.get(path)).status for path in ("/password", "/pay")] == [401, 401]
+    await client.get("/log_in")
+    assert [await (await client.get(path)).text() for path in ("/password", "/pay")] == ["change it", "paid at /pay"]
+    clock.advance(MINUTE + 1)
+    assert [(await client.get(path)).status for path in ("/password", "/pay")] == [403, 403]
+
+
+@pytest.mark.parametrize("wrong", [password, "600", True, None])
+def test_the_decorator_without_parentheses_or_a_number_is_an_error_at_once(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"@fresh_login\(600\) or @fresh_login\(\)"):
+        fresh_login(wrong)
+
+
+async def test_what_is_no_handler_is_an_error_that_says_so() -> None:
+    with pytest.raises(TypeError, match="whose last argument is a request, not str"):
+        await fresh_login()(password)("a request")  # type: ignore[arg-type]
+
+
 async def test_a_login_beyond_the_cap_is_answered_with_403_and_no_cookie(aiohttp_client: Any) -> None:
     app = web.Application()
     setup(

@@ -1,11 +1,14 @@
 """Caps: how many sessions one user may have at a time."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from ..errors import CorruptRecord, SessionLimitReached
 from ..settings.config import SessionConfig
 from ..storage.contract import JtiRecord, JtiStorage
 from .endings import Endings
 from .events import Why
-from .verdicts import State, state_of
+from .verdicts import State, is_somebodys, state_of
 
 __all__ = ["Caps"]
 
@@ -14,38 +17,77 @@ class Caps:
     """Keeps the sessions of a subject to ``max_sessions``, however many log in at once.
 
     Each login inserts its session, and then lists: what an insert has acknowledged is in every later listing, so the
-    last of them sees all, and what it leaves is exact.
+    last of them sees all, and what it leaves is exact. Where a login may be refused it is inserted as one that waits,
+    for at most ``patience`` seconds: who was told of a success is never ended for another one.
     """
 
-    def __init__(self, config: SessionConfig, storage: JtiStorage, endings: Endings) -> None:
+    def __init__(self, config: SessionConfig, storage: JtiStorage, endings: Endings, patience: float) -> None:
         self._most = config.max_sessions
         self._refuses = config.when_full == "refuse"
         self._storage = storage
         self._endings = endings
+        self._patience = int(patience) + 1
 
     async def check(self, subject: str | None, left: str | None) -> None:
         """Before a session begins: raises SessionLimitReached where there is no room, and none is to be made."""
         if self._most is None or subject is None or not self._refuses:
             return
-        if len(await self._alive(subject, left)) >= self._most:
-            raise SessionLimitReached(f"the user has {self._most} sessions already, as many as max_sessions allows")
+        if len([other for other in await self._listed(subject, left) if is_somebodys(other)]) >= self._most:
+            raise self._full()
+
+    def first(self, record: JtiRecord) -> JtiRecord:
+        """The record as it is inserted, before `keep_to` has given it its place."""
+        if self._most is None or record.subject is None or not self._refuses:
+            return record
+        ends = min(record.expires_at, record.created_at + self._patience)
+        return replace(record, access_jti=None, refresh_jti=None, expires_at=ends)
 
     async def keep_to(self, record: JtiRecord, left: str | None) -> None:
-        """Ends what is too many, once a session is inserted; ``left`` is the sid that it takes over from.
+        """Keeps to the cap, once a session is inserted; ``left`` is the sid that it takes over from.
 
-        Raises SessionLimitReached where that is the new one itself: another login of the same moment was faster.
+        Raises SessionLimitReached where the new one itself is too many.
         """
         if self._most is None or record.subject is None:
             return
-        alive = await self._alive(record.subject, left)
-        surplus = alive[self._most :] if self._refuses else alive[: -self._most]
-        if self._refuses and record.sid in [other.sid for other in surplus]:
-            raise SessionLimitReached(f"the user has {self._most} sessions already, as many as max_sessions allows")
-        for other in surplus:
+        if self._refuses:
+            has_place = await self._has_place(record, left)
+            if not has_place or not await self._storage.replace(replace(record, version=2), record.version):
+                raise self._full()
+            return
+        alive = await self._listed(record.subject, left)
+        for other in alive[: -self._most]:
             await self._endings.end(other.sid, Why.CAP, other)
 
-    async def _alive(self, subject: str, left: str | None) -> list[JtiRecord]:
-        """The sessions that count, oldest first."""
+    async def _has_place(self, record: JtiRecord, left: str | None) -> bool:
+        """Whether one that waits may be let in: of all that wait those that began first, as many as there is room for.
+
+        Nobody is let in before those are kept out who come after by this rule, whether they have seen so or not. So
+        whoever was inserted last of those let in has kept out whom it saw and did not count: they are no more than
+        the cap. And the first of those kept out came after as many as there are places, who are all let in.
+        """
+        assert self._most is not None
+        assert record.subject is not None
+        while listed := await self._listed(record.subject, left):
+            waiting = [other for other in listed if state_of(other) is State.WAITING]
+            room = max(0, self._most - (len(listed) - len(waiting)))
+            if record.sid not in [other.sid for other in waiting[:room]]:
+                return False
+            if await self._keep_out(waiting[room:]):
+                break
+        return True
+
+    async def _keep_out(self, surplus: Sequence[JtiRecord]) -> bool:
+        """Lets these expire; False where one of them has changed since it was listed."""
+        for other in surplus:
+            if not await self._storage.replace(replace(other, expires_at=0), other.version):
+                return False
+        return True
+
+    def _full(self) -> SessionLimitReached:
+        return SessionLimitReached(f"the user has {self._most} sessions already, as many as max_sessions allows")
+
+    async def _listed(self, subject: str, left: str | None) -> list[JtiRecord]:
+        """The sessions that count or wait, oldest first."""
         try:
             listed = await self._storage.list_subject(subject)
         except CorruptRecord:

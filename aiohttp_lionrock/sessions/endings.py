@@ -7,7 +7,7 @@ from ..errors import CorruptRecord, StorageUnavailable
 from ..storage.contract import JtiRecord, JtiStorage
 from .events import Events, SessionEvent, Why
 from .repairs import Repairs, Urgency
-from .verdicts import State, state_of
+from .verdicts import State, is_somebodys, state_of
 
 __all__ = ["Endings"]
 
@@ -62,7 +62,7 @@ class Endings:
         ended = [record for record in listed if record.sid != keep]
         removed = await self._storage.delete_subject(subject, keep)
         former = _former(ended)
-        alive = [record for record in ended if state_of(record) is not State.SUPERSEDED]
+        alive = [record for record in ended if is_somebodys(record)]
         for record in alive:
             self._tell(record, Why.REVOKED_SUBJECT, former.get(record.sid, ()))
         return max(0, removed - (len(ended) - len(alive)))

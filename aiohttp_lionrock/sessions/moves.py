@@ -84,7 +84,7 @@ class Moves:
         if plan.begins:
             await self._caps.check(subject, presented.sid)
         try:
-            await self._records.insert(record)
+            await self._records.insert(self._caps.first(record) if plan.begins else record)
         except (StorageError, asyncio.CancelledError) as exc:
             if _may_be_done(exc):
                 self._undoing.start(draft.sid, looks=UNDO_LOOKS)

@@ -57,7 +57,7 @@ class RecordJti(JtiAuthority):
             self._undoing,
             self._endings,
             turns,
-            Caps(config, records, self._endings),
+            Caps(config, records, self._endings, link.seconds + jti.max_clock_skew),
             self._sightings,
         )
         self._trusted: dict[tuple[str, str], tuple[float, int]] = {}

@@ -14,7 +14,7 @@ from .jti import JtiAuthority
 from .link import Deadline, StorageLink
 from .session import Session, life_of
 from .state import life_in_hand
-from .verdicts import State, state_of
+from .verdicts import is_somebodys
 
 __all__ = ["StoredSessions"]
 
@@ -64,7 +64,7 @@ class StoredSessions:
         """The live sessions of a subject, newest first."""
         link = self._needed()
         records = await link(link.records.list_subject, _subject(subject))
-        return [record for record in records if state_of(record) is not State.SUPERSEDED]
+        return [record for record in records if is_somebodys(record)]
 
     async def purge(self) -> int:
         """Removes all expired records, in small steps; returns how many."""

@@ -8,7 +8,7 @@ from ..errors import TokenClaimError, TokenExpired, TokenReused, TokenRevoked, T
 from ..storage.contract import JtiRecord
 from ..tokens.codec import MAX_ID
 
-__all__ = ["Leeway", "State", "check_access", "check_refresh", "presented_jti", "state_of"]
+__all__ = ["Leeway", "State", "check_access", "check_refresh", "is_somebodys", "presented_jti", "state_of"]
 
 
 class State(Enum):
@@ -17,6 +17,7 @@ class State(Enum):
     LIVE = "its current ids are honoured, and for a leeway its previous refresh id"
     ROTATING = "its previous refresh id is honoured until its successor is known to be on its way"
     SUPERSEDED = "it goes on under the sid of its successor, and honours no id"
+    WAITING = "a login that waits for its place under max_sessions, and honours no id yet"
 
 
 class Leeway(NamedTuple):
@@ -36,7 +37,14 @@ def state_of(record: JtiRecord) -> State:
     """In which state a record is."""
     if record.successor is not None:
         return State.SUPERSEDED
+    if record.access_jti is None and record.refresh_jti is None:
+        return State.WAITING
     return State.ROTATING if record.previous_jti is not None and record.rotated_at is None else State.LIVE
+
+
+def is_somebodys(record: JtiRecord) -> bool:
+    """Whether somebody holds the tokens of a stored session, and it is theirs under this very sid."""
+    return state_of(record) in (State.LIVE, State.ROTATING)
 
 
 def presented_jti(claims: Mapping[str, Any], *, require: bool) -> str | None:

@@ -18,7 +18,8 @@ def records(count: int, **fields: object) -> list[JtiRecord]:
 
 def test_the_sessions_of_a_subject_are_listed_newest_first(shell: Shell, log_in, url: str) -> None:
     log_in(labels={"device": "a phone\x1b"}, sub="ann")
-    put(url, JtiRecord("old", 1, LATER, NOW - 7200, subject="ann"), JtiRecord("bob's", 1, LATER, NOW, subject="bob"))
+    old = JtiRecord("old", 1, LATER, NOW - 7200, "an id", subject="ann")
+    put(url, old, JtiRecord("bob's", 1, LATER, NOW, "an id", subject="bob"))
     ran = shell("sessions", "list", "ann", "--storage", url)
     assert ran.code == 0
     head, first, second = ran.out.splitlines()

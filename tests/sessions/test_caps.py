@@ -1,13 +1,14 @@
 """How many sessions a user may have at a time, and when each was last seen."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp_lionrock_sqlite import SqliteStorage
 from support.browser import ACCESS, SECRET, Browser
+from support.scheduler import Gates, schedules
+from support.storages import KINDS, FaultyStorage, Interleaved, storage_of_kind
 
 from aiohttp_lionrock import (
     ConfigError,
@@ -17,6 +18,7 @@ from aiohttp_lionrock import (
     SessionConfig,
     SessionLimitReached,
     SessionManager,
+    StorageUnavailable,
 )
 from aiohttp_lionrock.testing import FakeClock
 
@@ -28,10 +30,9 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def storage(request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path) -> AsyncIterator[JtiStorage]:
-    made = MemoryStorage(clock=clock) if request.param == "memory" else SqliteStorage(tmp_path / "s.db", clock=clock)
-    async with made:
+@pytest.fixture(params=KINDS)
+async def storage(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncIterator[JtiStorage]:
+    async with storage_of_kind(request.param, request, clock) as made:
         yield made
 
 
@@ -71,13 +72,53 @@ async def test_of_fifty_logins_at_once_as_many_are_let_in_as_there_is_room_for(
 ) -> None:
     managers = [manager_of(storage, clock, max_sessions=5, when_full="refuse") for _ in range(2)]
     outcomes = await asyncio.gather(*(log_in(managers[n % 2]) for n in range(50)), return_exceptions=True)
-    for manager in managers:
-        await manager.aclose()
-        await manager.open()
-    assert len(await managers[0].sessions("ann")) == 5
-    assert {type(outcome) for outcome in outcomes} == {Browser, SessionLimitReached}
+    let_in = {outcome.sid for outcome in outcomes if isinstance(outcome, Browser)}
+    assert {record.sid for record in await managers[0].sessions("ann")} == let_in
+    assert Counter(map(type, outcomes)) == {Browser: 5, SessionLimitReached: 45}
     with pytest.raises(SessionLimitReached):
         await log_in(managers[0])
+
+
+async def test_who_was_let_in_stays_and_somebody_always_is_at_one_moment_of_a_standing_clock(
+    storage: JtiStorage, clock: FakeClock
+) -> None:
+    managers = [manager_of(Interleaved(storage, seed), clock, max_sessions=2, when_full="refuse") for seed in range(2)]
+    for number in range(100):
+        user = f"ann {number}"
+        logins = (log_in(managers[n % 2], user) for n in range(2 + number % 4))
+        outcomes = await asyncio.gather(*logins, return_exceptions=True)
+        let_in = [outcome for outcome in outcomes if isinstance(outcome, Browser)]
+        assert len(let_in) == 2, outcomes
+        assert all([await browser.is_logged_in() for browser in let_in])
+
+
+async def test_of_two_logins_one_is_let_in_and_stays_in_every_order_of_their_calls(clock: FakeClock) -> None:
+    clocks = (clock, FakeClock(clock() + 1))  # so that they sort in one order in every run
+    for schedule in schedules():
+        storage = Gates(MemoryStorage(clock=clock), after=False)
+        managers = [manager_of(storage, own, max_sessions=1, when_full="refuse") for own in clocks]
+        for manager in managers:
+            await manager.open()
+        outcomes = await storage.run(schedule, *map(log_in, managers))
+        let_in = [outcome for outcome in outcomes if isinstance(outcome, Browser)]
+        assert len(let_in) == 1, schedule.chosen
+        assert await let_in[0].is_logged_in(), schedule.chosen
+        assert [type(outcome) for outcome in outcomes if outcome not in let_in] == [SessionLimitReached]
+
+
+async def test_a_login_of_a_process_that_ended_in_the_middle_keeps_its_place_for_a_minute_at_most(
+    storage: JtiStorage, clock: FakeClock
+) -> None:
+    dying = FaultyStorage(storage)
+    dying.fail("replace", times=100)
+    dying.fail("delete", times=100)
+    manager = manager_of(storage, clock, max_sessions=1, when_full="refuse")
+    with pytest.raises(StorageUnavailable):
+        await log_in(manager_of(dying, clock, max_sessions=1, when_full="refuse"))
+    assert await manager.sessions("ann") == []
+    assert await manager.revoke_subject("bob") == 0
+    clock.advance(60)
+    assert await (await log_in(manager)).is_logged_in()
 
 
 async def test_another_users_sessions_and_nobodys_do_not_count(storage: JtiStorage, clock: FakeClock) -> None:
@@ -168,18 +209,13 @@ async def test_a_renewal_is_no_login_where_a_cap_was_lowered(
 
 async def test_a_login_that_was_refused_is_saved_again_under_another_sid(storage: JtiStorage, clock: FakeClock) -> None:
     managers = [manager_of(storage, clock, max_sessions=1, when_full="refuse") for _ in range(2)]
-    found: list[int] = []
-    users = iter(range(50))
-    while not found:  # a second one that comes first by its sid ends the other, and nobody is refused
-        sessions = [await manager.load({}) for manager in managers]
-        user = next(users)
-        for session in sessions:
-            session["sub"] = f"ann {user}"
-        sids = [session.sid for session in sessions]
-        saves = [manager.save(session) for manager, session in zip(managers, sessions, strict=True)]
-        outcomes = await asyncio.gather(*saves, return_exceptions=True)
-        found = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, SessionLimitReached)]
-    [refused] = found
+    sessions = [await manager.load({}) for manager in managers]
+    for session in sessions:
+        session["sub"] = "ann"
+    sids = [session.sid for session in sessions]
+    saves = [manager.save(session) for manager, session in zip(managers, sessions, strict=True)]
+    outcomes = await asyncio.gather(*saves, return_exceptions=True)
+    [refused] = [number for number, outcome in enumerate(outcomes) if isinstance(outcome, SessionLimitReached)]
     assert sessions[refused].sid not in sids  # the first one may be on its way, to be taken back
     await managers[refused].revoke(sids[1 - refused])
     await managers[refused].aclose()

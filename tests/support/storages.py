@@ -1,12 +1,32 @@
-"""Storages that behave as real ones do on a bad day: those of the library's own helpers, and one slow in any order."""
+"""One storage of each kind, and storages that behave as real ones do on a bad day: failing, or slow in any order."""
 
 import asyncio
 import random
+from pathlib import Path
 
-from aiohttp_lionrock import JtiStorage
+import pytest
+from aiohttp_lionrock_mongodb import MongoStorage
+from aiohttp_lionrock_sqlite import SqliteStorage
+
+from aiohttp_lionrock import JtiStorage, MemoryStorage
+from aiohttp_lionrock.storage import Clock
 from aiohttp_lionrock.testing.storages import Call, FaultyStorage, Mode, Recorder, T, Wrapper
 
-__all__ = ["Call", "FaultyStorage", "Interleaved", "Mode", "Recorder", "T", "Wrapper"]
+__all__ = ["KINDS", "Call", "FaultyStorage", "Interleaved", "Mode", "Recorder", "T", "Wrapper", "storage_of_kind"]
+
+KINDS = ("memory", "sqlite", "mongodb")
+
+
+def storage_of_kind(kind: str, request: pytest.FixtureRequest, clock: Clock) -> JtiStorage:
+    """A storage of this test alone: in memory, in a SQLite file, or on the MongoDB server of the tests."""
+    if kind == "memory":
+        return MemoryStorage(clock=clock)
+    if kind == "sqlite":
+        path: Path = request.getfixturevalue("tmp_path")
+        return SqliteStorage(path / "sessions.db", clock=clock)
+    storage = MongoStorage.from_url(request.getfixturevalue("standalone_database"))
+    storage.clock = clock
+    return storage
 
 
 class Interleaved(Recorder):

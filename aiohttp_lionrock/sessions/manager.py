@@ -141,12 +141,13 @@ class SessionManager:
             self.events.tell(SessionEvent("refused", fault.sid, fault.subject, code=fault.code))
         return session_of(life)
 
-    async def save(self, session: Session) -> list[CookieChange]:
+    async def save(self, session: Session, *, is_awaited: Callable[[], bool] = lambda: True) -> list[CookieChange]:
         """The cookies that the response is to carry. Nothing is stored where the data cannot be kept.
 
-        Raises SessionDataError naming the key, or StorageUnavailable; the client's cookies then stay as they are.
+        Where ``is_awaited`` says that nobody waits for them any more, all but an ending is left undone. Raises
+        SessionDataError naming the key, SessionLimitReached, or StorageUnavailable; the client's cookies then stay.
         """
-        return await self._saver.save(life_of(session))
+        return await self._saver.save(life_of(session), is_awaited)
 
     async def revoke(self, sid: str, *, subject: object = None) -> bool:
         """Ends the session of this sid, and what it goes on as if it was renewed. Needs a storage (else ConfigError).

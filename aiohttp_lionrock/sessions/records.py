@@ -100,6 +100,9 @@ class RecordJti(JtiAuthority):
             work.add_done_callback(lambda done: self._forget(draft, done))
             raise
 
+    def take_back(self, draft: Draft) -> None:
+        self._undoing.take_back(draft)
+
     async def end(self, sid: str, why: Why, known: JtiRecord | None = None) -> bool:
         return await self._revoking(self._link(self._endings.end, sid, why, known))
 

@@ -1,7 +1,7 @@
 """Saver: has done what was decided for a session, and says what the response has to carry."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ from ..storage.contract import Clock
 from ..tokens.keys import KeyRings
 from .events import Events, SessionEvent, Why
 from .jti import JtiAuthority
-from .life import ASKED_NOTHING, Act, Arrival, Level, Plan, Presented, Rules, plan
+from .life import ASKED_NOTHING, Act, Arrival, Asked, Level, Plan, Presented, Rules, plan
 from .mint import Draft, Issued, latest_exp
 from .state import Life
 from .term import Limits, Term
@@ -48,7 +48,7 @@ class Saver:
         self._events = events
         self._policies = tuple(policy for policy in (config.access, config.refresh) if policy)
 
-    async def save(self, life: Life) -> list[CookieChange]:
+    async def save(self, life: Life, is_awaited: Callable[[], bool]) -> list[CookieChange]:
         """The cookies that the response is to carry. Raises as `SessionManager.save`."""
         presented = life.presented or Presented(_FRESH, self._keys.own())
         planned = plan(presented, life.asked, life.data, self._rules)
@@ -59,21 +59,17 @@ class Saver:
             return []
         if planned.act is _END:
             return await self._end(life, presented)
+        if _is_for_the_cookies(planned, life.asked) and not is_awaited():
+            return []
         if planned.leaves:
             life.data.keep_assigned()
         if planned.begins and not life.asked.sets_term:
             life.term = Term()
         life.data.check()
         draft, snapshot = self._draft(life, presented, planned), life.data.snapshot()
-        try:
-            issued = await self._authority.issue(draft, planned)
-        except TokenRevoked as fault:
-            life.rejected = fault
+        issued = await self._issue(draft, planned, is_awaited)
+        if not issued:
             return []
-        except (StorageError, SessionLimitReached, asyncio.CancelledError):
-            if draft.sid == life.sid and planned.act is not _WRITE:
-                life.take_new_sid()  # whoever saves again must not meet what is being undone
-            raise
         has_ended = life.asked.level is _ASKED_TO_END
         life.data.written(snapshot)
         self._remember(life, draft, issued)
@@ -84,6 +80,24 @@ class Saver:
         if has_ended:
             cookies += _former(self._policies)
         return cookies
+
+    async def _issue(self, draft: Draft, planned: Plan, is_awaited: Callable[[], bool]) -> list[Issued]:
+        """The tokens of the response; none where the session was ended meanwhile, or a new one is taken back."""
+        begins_another, life = planned.act is not _WRITE, draft.life
+        try:
+            issued = await self._authority.issue(draft, planned)
+        except TokenRevoked as fault:
+            life.rejected = fault
+            return []
+        except (StorageError, SessionLimitReached, asyncio.CancelledError):
+            if draft.sid == life.sid and begins_another:
+                life.take_new_sid()  # whoever saves again must not meet what is being undone
+            raise
+        if begins_another and not planned.leaves and not is_awaited():
+            self._authority.take_back(draft)
+            life.take_new_sid()
+            return []
+        return issued
 
     def _draft(self, life: Life, presented: Presented, planned: Plan) -> Draft:
         draft = Draft(life, presented, self._policies, int(self._clock()))
@@ -146,6 +160,11 @@ class Saver:
         life.presented = Presented(_FRESH, presented.keys, presented.env)
         life.asked = ASKED_NOTHING
         return [*(_deletion(policy.name, policy.cookie) for policy in self._policies), *_former(self._policies)]
+
+
+def _is_for_the_cookies(planned: Plan, asked: Asked) -> bool:
+    """Whether a plan is of no use where its cookies reach nobody: it ends nothing, and labels no record."""
+    return not planned.leaves and not (planned.act is _WRITE and asked.labels)
 
 
 def _deletion(name: str, cookie: CookieOptions) -> CookieChange:

@@ -97,7 +97,7 @@ async def _settle(visit: Visit, request: web.Request, response: web.StreamRespon
         return await _unavailable(visit.outage, request)
     if not visit.closed:
         try:
-            await visit.save()
+            await visit.save(request)
         except StorageUnavailable:
             if visit.outage is None:
                 raise
@@ -125,7 +125,7 @@ async def _unavailable(outage: Outage, request: web.Request) -> web.StreamRespon
 
 async def _save_while_preparing(visit: Visit, request: web.Request) -> None:
     try:
-        await visit.save()
+        await visit.save(request)
     except BaseException:
         _take_back_preparation(request)
         raise

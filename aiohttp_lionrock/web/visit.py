@@ -77,13 +77,20 @@ class Visit:
                 return False
         return self.outage is None
 
-    async def save(self) -> None:
-        """Saves every session that was loaded, and closes. What was saved before one fails stays on record."""
+    async def save(self, request: web.Request) -> None:
+        """Saves every session that was loaded, and closes. What was saved before one fails stays on record.
+
+        For a client that has closed its connection no session begins, moves or is refreshed; one that ends does so.
+        """
+
+        def is_awaited() -> bool:
+            return request.transport is not None
+
         try:
             for slot in self.slots:
                 if slot.session is not None:
                     seal(slot.session)  # a task of the handler's own comes too late from now on
-                    slot.changes = await slot.installation.manager.save(slot.session)
+                    slot.changes = await slot.installation.manager.save(slot.session, is_awaited=is_awaited)
                     slot.is_saved = True
                     if slot.changes and slot.installation.outages.is_on:
                         slot.installation.outages.answered()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from ..errors import SessionTooLarge
+from ..errors import SessionTooLarge, TokenExpired
 from ..jsontext import encode
 from ..settings.config import SessionConfig, TokenPolicy
 from ..settings.names import TERM
@@ -83,12 +83,16 @@ class TokenMint:
         self._common_claims = {name: value for name, value in named.items() if value is not None}
 
     def sign(self, draft: Draft, grant: Grant) -> list[Issued]:
-        """The tokens. Raises SessionTooLarge where one is longer than its cookie may be."""
+        """The tokens. Raises SessionTooLarge where one is longer than its cookie may be, and TokenExpired where all
+        of them are over by now.
+        """
         issued = []
         for policy in draft.policies:
             claims = self.claims(draft, policy, grant)
             issued.append(Issued(policy, self._tokens.sign(claims, draft.presented.keys), claims))
         self._check_sizes(draft, issued)
+        if latest_exp(issued) <= draft.now:
+            raise TokenExpired("session reached its end while the request was handled")
         return issued
 
     def claims(self, draft: Draft, policy: TokenPolicy, grant: Grant) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from uuid import uuid4
 
-from ..errors import SessionLimitReached, StorageError, TokenRevoked
+from ..errors import SessionLimitReached, StorageError, TokenExpired, TokenRevoked
 from ..log import logger
 from ..settings.config import SessionConfig, TokenPolicy
 from ..settings.cookies import CookieChange, CookieOptions
@@ -82,11 +82,11 @@ class Saver:
         return cookies
 
     async def _issue(self, draft: Draft, planned: Plan, is_awaited: Callable[[], bool]) -> list[Issued]:
-        """The tokens of the response; none where the session was ended meanwhile, or a new one is taken back."""
+        """The tokens of the response; none where the session has ended meanwhile, or a new one is taken back."""
         begins_another, life = planned.act is not _WRITE, draft.life
         try:
             issued = await self._authority.issue(draft, planned)
-        except TokenRevoked as fault:
+        except (TokenExpired, TokenRevoked) as fault:
             life.rejected = fault
             return []
         except (StorageError, SessionLimitReached, asyncio.CancelledError):

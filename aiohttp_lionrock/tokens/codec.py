@@ -81,7 +81,9 @@ class TokenCodec:
         expires, issued, begins = read_time(claims, "exp"), read_time(claims, "iat"), read_time(claims, "nbf")
         if expires is None:
             raise TokenClaimError("token has no exp")
-        if expires <= now - tolerance:
+        term_end = read_term_end(claims)
+        ends = expires + tolerance if term_end is None else min(expires + tolerance, term_end)
+        if ends <= now:
             raise TokenExpired("token has expired")
         first = max(-MAX_TIME if issued is None else issued, -MAX_TIME if begins is None else begins)
         if first > now + tolerance:
@@ -97,12 +99,9 @@ class TokenCodec:
             raise TokenClaimError(f"token sid is not text of 1 to {MAX_ID} characters")
         if issued is None:
             first = max(first, expires - policy.lifetime)
-        if (
-            expires - (now if issued is None else issued) > policy.lifetime + tolerance
-            and read_term_end(claims) is None
-        ):
+        if term_end is None and expires - (now if issued is None else issued) > policy.lifetime + tolerance:
             raise self._too_long_lived(policy)
-        return first - tolerance, expires + tolerance
+        return first - tolerance, ends
 
     def _too_long_lived(self, policy: TokenPolicy) -> TokenError:
         """Last of all checks: where ``expires`` was shortened, the refresh token decides as it does at expiry."""

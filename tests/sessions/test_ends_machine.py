@@ -220,7 +220,8 @@ class Ends(RuleBasedStateMachine):
 
     def limit(self, expected: Expected) -> float:
         limits = [self.total, self.anonymous if expected.user is None else None]
-        return min([float("inf"), *(expected.began + limit for limit in limits if limit is not None)])
+        ends = [expected.began + limit for limit in limits if limit is not None]
+        return min([float("inf"), *ends, *(() if expected.until is None else (expected.until,))])
 
     def last_token(self, expected: Expected) -> str:
         is_alone = not self.has_refresh or (self.anonymous is not None and expected.user is None)

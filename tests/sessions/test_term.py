@@ -63,6 +63,42 @@ async def test_a_shorter_term_ends_every_token_and_the_record(clock: FakeClock) 
     assert record.expires_at == clock() + HOUR
 
 
+@both_ways
+async def test_a_term_ends_to_the_second_and_nothing_is_written_after_it(clock: FakeClock, stored: bool) -> None:
+    browser = browser_with(clock, stored=stored)
+    await browser.visit(log_in, lambda session: session.expire_in(HOUR))
+    clock.advance(HOUR - 1)
+    assert (await browser.copy().visit()).subject == "ann"
+    session = await browser.visit(lambda _: clock.advance(1), lambda session: session.update(theme="dark"))
+    assert isinstance(session.rejected, TokenExpired)
+    assert browser.changes == []
+    for only in (ACCESS, REFRESH):
+        assert (await browser.visit(only=only)).is_new
+
+
+@both_ways
+@pytest.mark.parametrize("limit", ["max_lifetime", "anonymous_lifetime"])
+async def test_no_cookie_is_sent_for_a_session_whose_longest_time_passed_in_its_handler(
+    clock: FakeClock, stored: bool, limit: str
+) -> None:
+    browser = browser_with(clock, stored=stored, **{limit: HOUR})
+    await browser.write(cart=[])
+    clock.advance(HOUR - 1)
+    session = await browser.visit(lambda _: clock.advance(1), lambda session: session.update(cart=["tea"]))
+    assert isinstance(session.rejected, TokenExpired)
+    assert browser.changes == []
+
+
+@both_ways
+async def test_a_login_whose_term_passed_before_it_was_answered_is_none(clock: FakeClock, stored: bool) -> None:
+    browser = browser_with(clock, stored=stored)
+    await browser.visit(log_in, lambda session: session.expire_in(5), lambda _: clock.advance(5))
+    assert browser.changes == []
+    assert (await browser.visit()).is_new
+    if stored:
+        assert await browser.manager.sessions("ann") == []
+
+
 async def test_a_term_is_bounded_by_max_lifetime(clock: FakeClock) -> None:
     browser = browser_with(clock, max_lifetime=7 * DAY)
     await browser.visit(log_in, lambda session: session.expire_in(90 * DAY))

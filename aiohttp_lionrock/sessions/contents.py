@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..errors import TokenClaimError
 from ..jsontext import encode
 from ..settings.config import SubjectKey
 from ..settings.names import RESERVED
@@ -38,7 +39,13 @@ class ContentsReader:
         self._subject_key = subject_key
 
     def __call__(self, claims: Mapping[str, Any]) -> Contents:
-        return Contents(claims, self.subject_of)
+        """Raises TokenClaimError where the token is a user's by ``auth_time``, and the data names nobody."""
+        contents = Contents(claims, self.subject_of)
+        if contents.subject is None and contents.authenticated_at is not None:
+            fault = TokenClaimError("token is a user's, but not under this subject_key")
+            fault.sid = contents.sid
+            raise fault
+        return contents
 
     def subject_of(self, data: Mapping[str, Any]) -> str | None:
         """Whose session this data makes it, as the text that records are found by; None: nobody's."""

@@ -107,7 +107,9 @@ class Saver:
             draft.sid = str(uuid4())
         if planned.begins:
             draft.created_at = None
-            draft.authenticated_at = None if draft.subject is None else draft.now
+            draft.authenticated_at = draft.now
+        if draft.subject is None:
+            draft.authenticated_at = None
         return draft
 
     def _cookies(self, draft: Draft, issued: list[Issued]) -> list[CookieChange]:

@@ -118,7 +118,7 @@ class Session(MutableMapping[str, Any]):
         self._set_term(Term(at_close=True))
 
     def authenticate(self) -> None:
-        """Notes that the user has just proved who they are, as at a login: `authenticated_at` is now."""
+        """Notes that the user, if any, has just proved who they are, as at a login: `authenticated_at` is now."""
         self._ask(Level.WRITE)
         self._life.authenticated_at = int(self._life.clock())
 

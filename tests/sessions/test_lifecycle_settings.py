@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.browser import (
@@ -25,6 +26,7 @@ from aiohttp_lionrock import (
     Session,
     SessionConfig,
     SessionManager,
+    TokenClaimError,
     TokenExpired,
     TokenRevoked,
 )
@@ -369,3 +371,30 @@ async def test_a_session_from_before_another_subject_key_is_its_users_once_it_is
     assert [record.sid for record in await browser.manager.sessions(7)] == [browser.sid]
     assert await browser.manager.revoke_subject(7) == 1
     assert not await browser.is_logged_in()
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["stored", "stateless"])
+@pytest.mark.parametrize("only", [ACCESS, REFRESH])
+@pytest.mark.parametrize("after", ["user_id", lambda data: data.get("account", {}).get("id")], ids=["key", "function"])
+async def test_nothing_of_a_user_under_another_subject_key_goes_along_to_the_next_one(
+    storage: MemoryStorage, clock: FakeClock, stored: bool, only: str, after: Any
+) -> None:
+    kept_in = storage if stored else None
+    old = Browser(make_manager(kept_in, clock))
+    await old.log_in("ann", cart=["her own"])
+    browser = old.copy(make_manager(kept_in, clock, subject_key=after))
+    session = await browser.visit(only=only)
+    assert_untouched(browser, session, TokenClaimError)
+    assert dict(session) == {}
+    bob = {"user_id": 8, "account": {"id": 8}}
+    await browser.visit(lambda session: session.update(bob), only=only)
+    assert dict(await browser.visit()) == bob
+    assert dict(await old.visit()) == {"sub": "ann", "cart": ["her own"]}
+
+
+async def test_a_visitor_goes_on_under_another_subject_key(build: Callable[..., SessionManager]) -> None:
+    visitor = Browser(build())
+    await visitor.visit(Session.authenticate, lambda session: session.update(cart=["tea"]))
+    browser = visitor.copy(build(subject_key="user_id"))
+    await browser.visit(lambda session: session.update(user_id=7))
+    assert dict(await browser.visit()) == {"cart": ["tea"], "user_id": 7}

@@ -120,11 +120,11 @@ class TokenMint:
 
     def _usual_end(self, draft: Draft, policy: TokenPolicy, issued: int) -> int:
         """The end of the token's lifetime or, in its place, of the login's own; an access token need not reach that."""
-        end, until = issued + policy.lifetime, draft.life.term.until
+        until, gives_refresh = draft.life.term.until, self._limits.gives_refresh(draft.subject)
+        end = issued + (policy.lifetime if gives_refresh else policy.alone)
         if until is None:
             return end
-        is_refreshed = policy.use == "access" and self._limits.gives_refresh(draft.subject)
-        return min(end, until) if is_refreshed else until
+        return min(end, until) if policy.use == "access" and gives_refresh else until
 
     def _check_sizes(self, draft: Draft, issued: list[Issued]) -> None:
         limit, most, total = self._config.max_token_length, self._config.max_cookies_length, 0

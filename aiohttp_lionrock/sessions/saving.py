@@ -113,13 +113,24 @@ class Saver:
         return draft
 
     def _cookies(self, draft: Draft, issued: list[Issued]) -> list[CookieChange]:
-        term = draft.life.term
-        if term.until is None and not term.at_close:
-            return [CookieChange(token.policy.name, token.token, token.policy.cookie) for token in issued]
-        age = None if term.until is None else latest_exp(issued) - draft.now
-        return [
-            CookieChange(token.policy.name, token.token, replace(token.policy.cookie, max_age=age)) for token in issued
-        ]
+        changes = []
+        for token in issued:
+            cookie = token.policy.cookie
+            age = self._max_age(draft, token, issued)
+            if age != cookie.max_age:
+                cookie = replace(cookie, max_age=age)
+            changes.append(CookieChange(token.policy.name, token.token, cookie))
+        return changes
+
+    def _max_age(self, draft: Draft, token: Issued, issued: list[Issued]) -> int | None:
+        """As the login's own term says, or the settings; a token that lives longer than usual needs its cookie."""
+        term, usual, lifetime = draft.life.term, token.policy.cookie.max_age, token.policy.lifetime
+        if term.until is not None:
+            return latest_exp(issued) - draft.now
+        if term.at_close or usual is None:
+            return None
+        lives = int(token.claims["exp"]) - draft.now
+        return lives if lives > lifetime and usual >= lifetime else usual
 
     def _left_over(self, draft: Draft) -> list[CookieChange]:
         """Deletes the refresh cookie of a user whose session was left for one that has none."""

@@ -50,6 +50,7 @@ class Limits:
         self.total = _whole(config.max_lifetime)
         self.anonymous = _whole(config.anonymous_lifetime)
         self._has_refresh = config.refresh is not None
+        self._access = config.access
         self._tolerance = config.clock_tolerance
         self.are_any: bool = any(limit is not None for limit in (self.idle, self.total, self.anonymous))
 
@@ -70,7 +71,15 @@ class Limits:
             raise TokenExpired("session has reached its max_lifetime")
         if self.anonymous is not None and subject is None and began + self.anonymous <= now:
             raise TokenExpired("session without a user has reached its anonymous_lifetime")
+        if subject is not None and issued is not None and self._access.alone > self._access.lifetime:
+            self._check_length(claims, issued)
         return int(began)
+
+    def _check_length(self, claims: Mapping[str, Any], issued: float) -> None:
+        """A user's access token may live only for as long as one that can be refreshed."""
+        is_long = claims["exp"] - issued > self._access.lifetime + self._tolerance
+        if is_long and claims.get("token_use") != "refresh" and read_term_end(claims) is None:
+            raise TokenExpired("token lifetime is longer than configured")
 
     def gives_refresh(self, subject: str | None) -> bool:
         """Whether a session of this subject has a refresh token; nobody's has none under ``anonymous_lifetime``."""

@@ -78,8 +78,8 @@ class SessionConfig:
     ``jti.token_use`` says otherwise. ``max_token_length`` counts characters; raising it beyond 4096 also lifts the
     check that browsers keep the cookie. ``max_lifetime`` bounds a session from its creation, whatever is refreshed.
     ``idle_timeout`` ends one that was not used for so long; a use is noted, by writing the cookies, at most once in
-    ``touch_interval`` (a tenth of the timeout). ``anonymous_lifetime`` bounds one without a user, which gets no refresh
-    token then.
+    ``touch_interval`` (a tenth of the timeout). ``anonymous_lifetime`` bounds one without a user; it gets no refresh
+    token then, and its one token lives for so long.
     ``subject_key`` names the user that a session belongs to: a key of the session, or a function of its data.
     """
 
@@ -137,6 +137,9 @@ class SessionConfig:
         if faults.found and secrets_are_readable:
             faults.found.extend(_secret_faults(self, os.environ))
         faults.raise_if_any()
+        if refresh_token and self.anonymous_lifetime is not None:
+            alone = max(access_token.lifetime, min(refresh_token.lifetime, int(self.anonymous_lifetime)))
+            access_token = replace(access_token, alone=alone)
         for name in ("audience", "secrets", "previous_secret", "previous_secrets", "clear_site_data"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))

@@ -16,7 +16,8 @@ __all__ = ["TokenPolicy", "access_policy", "covered_uses", "refresh_policy"]
 class TokenPolicy:
     """One token's settings after all defaults: ``lifetime`` in whole seconds; ``covered``: its jti counts.
 
-    ``former`` are the attributes under which older cookies of the token may be about.
+    ``former`` are the attributes under which older cookies of the token may be about. ``alone`` is the lifetime of an
+    access token that has no refresh token beside it, where others have one.
     """
 
     use: Literal["access", "refresh"]
@@ -25,6 +26,7 @@ class TokenPolicy:
     cookie: CookieOptions
     former: tuple[CookieOptions, ...]
     covered: bool
+    alone: int
 
 
 def access_policy(
@@ -41,7 +43,7 @@ def access_policy(
     else:
         max_age = ("access_token.cookie_max_age", access.cookie_max_age)
     cookie_options, former = _cookie("access_token", name, max_age, cookie, access.cookie_options, faults)
-    return TokenPolicy("access", name[1], lifetime, cookie_options, former, covered)
+    return TokenPolicy("access", name[1], lifetime, cookie_options, former, covered, lifetime)
 
 
 def refresh_policy(
@@ -54,7 +56,7 @@ def refresh_policy(
     max_age = lifetime if refresh.cookie_max_age is None else refresh.cookie_max_age
     given_age = ("refresh_token.cookie_max_age", max_age)
     cookie_options, former = _cookie("refresh_token", name, given_age, cookie, refresh.cookie_options, faults)
-    return TokenPolicy("refresh", name[1], lifetime, cookie_options, former, covered)
+    return TokenPolicy("refresh", name[1], lifetime, cookie_options, former, covered, lifetime)
 
 
 def _cookie(

@@ -98,8 +98,8 @@ class TokenCodec:
         if not sid or not is_storable_text(sid) or len(sid) > MAX_ID:
             raise TokenClaimError(f"token sid is not text of 1 to {MAX_ID} characters")
         if issued is None:
-            first = max(first, expires - policy.lifetime)
-        if term_end is None and expires - (now if issued is None else issued) > policy.lifetime + tolerance:
+            first = max(first, expires - policy.alone)
+        if term_end is None and expires - (now if issued is None else issued) > policy.alone + tolerance:
             raise self._too_long_lived(policy)
         return first - tolerance, ends
 

@@ -215,8 +215,8 @@ class Ends(RuleBasedStateMachine):
         return self.idle if expected.until is None else None
 
     def end(self, expected: Expected) -> float:
-        usual = expected.issued + self.lifetime[self.last_token(expected)] if expected.until is None else expected.until
-        return min(usual, self.limit(expected))
+        lifetime = self.lifetime[REFRESH if self.has_refresh else ACCESS]  # of a visitor's one token too
+        return min(expected.issued + lifetime if expected.until is None else expected.until, self.limit(expected))
 
     def limit(self, expected: Expected) -> float:
         limits = [self.total, self.anonymous if expected.user is None else None]

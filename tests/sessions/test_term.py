@@ -202,6 +202,53 @@ async def test_a_session_without_a_user_has_no_refresh_token_and_ends(clock: Fak
     assert (await browser.visit()).is_new
 
 
+@both_ways
+@pytest.mark.parametrize("max_age", [None, 900])
+async def test_a_session_without_a_user_outlives_the_access_tokens_of_users(
+    clock: FakeClock, stored: bool, max_age: int | None
+) -> None:
+    short = {"expires": 900, "cookie_max_age": max_age}
+    browser = browser_with(clock, stored=stored, access_token=short, anonymous_lifetime=DAY)
+    began = clock()
+    await browser.write(cart=["tea"])
+    assert ages(browser) == {ACCESS: max_age and DAY}
+    clock.advance(DAY - HOUR)
+    assert (await browser.write(cart=["tea", "mug"]))["cart"] == ["tea", "mug"]
+    assert ages(browser) == {ACCESS: max_age and HOUR}
+    assert browser.access["exp"] == began + DAY
+    await browser.copy().log_in()
+    clock.advance(HOUR)
+    assert (await browser.visit()).is_new
+
+
+async def test_the_one_token_of_a_visitor_lives_no_longer_than_a_refresh_token_would(clock: FakeClock) -> None:
+    browser = browser_with(clock, refresh_token={"expires": 2 * DAY}, anonymous_lifetime=7 * DAY)
+    await browser.write(cart=["tea"])
+    clock.advance(DAY)
+    await browser.write(cart=["mug"])
+    assert browser.access["exp"] == clock() + 2 * DAY
+
+
+@both_ways
+async def test_an_access_token_of_a_user_is_not_honoured_for_as_long_as_a_visitors(
+    clock: FakeClock, stored: bool
+) -> None:
+    browser = browser_with(clock, stored=stored, anonymous_lifetime=DAY)
+    await browser.log_in()
+    shorter = SessionConfig(
+        secret=SECRET,
+        access_token={"expires": 60},
+        refresh_token=True,
+        anonymous_lifetime=DAY,
+        storage=browser.manager.storage,
+    )
+    later = browser.copy(SessionManager(shorter, clock=clock, environ={}))
+    await later.visit()
+    assert later.access["exp"] == clock() + 60
+    await browser.visit(lambda session: session.expire_in(HOUR))
+    assert not (await browser.copy(later.manager).visit(only=ACCESS)).is_new
+
+
 async def test_a_login_out_of_a_session_without_a_user_begins_anew_with_both_tokens(clock: FakeClock) -> None:
     browser = browser_with(clock, anonymous_lifetime=HOUR)
     await browser.write(cart=["tea"])

@@ -36,26 +36,28 @@ class Caps:
             raise self._full()
 
     def first(self, record: JtiRecord) -> JtiRecord:
-        """The record as it is inserted, before `keep_to` has given it its place."""
+        """The record as it is inserted, before `admit` has given it its place."""
         if self._most is None or record.subject is None or not self._refuses:
             return record
         ends = min(record.expires_at, record.created_at + self._patience)
         return replace(record, access_jti=None, refresh_jti=None, expires_at=ends)
 
-    async def keep_to(self, record: JtiRecord, left: str | None) -> None:
-        """Keeps to the cap, once a session is inserted; ``left`` is the sid that it takes over from.
+    async def admit(self, record: JtiRecord, left: str | None) -> None:
+        """Gives an inserted session its place; ``left`` is the sid that it takes over from.
 
-        Raises SessionLimitReached where the new one itself is too many.
+        Raises SessionLimitReached where there is none, and none is to be made.
         """
-        if self._most is None or record.subject is None:
+        if self._most is None or record.subject is None or not self._refuses:
             return
-        if self._refuses:
-            has_place = await self._has_place(record, left)
-            if not has_place or not await self._storage.replace(replace(record, version=2), record.version):
-                raise self._full()
+        has_place = await self._has_place(record, left)
+        if not has_place or not await self._storage.replace(replace(record, version=2), record.version):
+            raise self._full()
+
+    async def make_room(self, subject: str | None) -> None:
+        """Ends the oldest of too many, where nobody is refused; once the new session has taken over from the old."""
+        if self._most is None or subject is None or self._refuses:
             return
-        alive = await self._listed(record.subject, left)
-        for other in alive[: -self._most]:
+        for other in (await self._listed(subject))[: -self._most]:
             await self._endings.end(other.sid, Why.CAP, other)
 
     async def _has_place(self, record: JtiRecord, left: str | None) -> bool:
@@ -86,7 +88,7 @@ class Caps:
     def _full(self) -> SessionLimitReached:
         return SessionLimitReached(f"the user has {self._most} sessions already, as many as max_sessions allows")
 
-    async def _listed(self, subject: str, left: str | None) -> list[JtiRecord]:
+    async def _listed(self, subject: str, left: str | None = None) -> list[JtiRecord]:
         """The sessions that count or wait, oldest first."""
         try:
             listed = await self._storage.list_subject(subject)

@@ -16,7 +16,7 @@ from ..tokens.cache import TokenCache
 from .life import Presented
 from .session import session_of
 from .state import Life
-from .term import Limits
+from .term import Limits, Term
 
 __all__ = ["Draft", "Grant", "Issued", "TokenMint", "latest_exp"]
 
@@ -70,6 +70,11 @@ class Draft:
         self.subject: str | None = life.subject
         self.authenticated_at: int | None = life.authenticated_at
         self.handed_over: JtiRecord | None = None
+
+    def keep_term(self, record: JtiRecord) -> None:
+        """Has a token from before the record got an end of its own respect that end, unless another one is asked."""
+        if record.until is not None and not self.life.asked.sets_term:
+            self.life.term = Term(record.until)
 
 
 class TokenMint:

@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 from ..errors import TokenSuperseded
 from ..settings.config import JtiConfig, SessionConfig
 from ..storage.contract import JtiRecord
+from .beginnings import Beginnings
 from .caps import Caps
 from .endings import Endings
 from .events import Events, Why
+from .grants import Grants
 from .jti import Candidate, JtiAuthority, Verdict, jti_maker
 from .life import Act, Plan
 from .link import StorageLink
@@ -23,6 +25,7 @@ from .sightings import Sightings
 from .turns import Turns
 from .undoing import Undoing
 from .verdicts import Leeway, check_access, check_refresh, presented_jti
+from .writes import Writes
 
 __all__ = ["RecordJti"]
 
@@ -47,19 +50,13 @@ class RecordJti(JtiAuthority):
         self._undoing = Undoing(link.storage, self._repairs)
         turns = Turns(records, link)
         self._sightings = Sightings(config.seen_interval, turns, self._repairs)
-        self._moves = Moves(
-            config,
-            self._leeway,
-            records,
-            mint,
-            jti_maker(config, jti, mint),
-            self._repairs,
-            self._undoing,
-            self._endings,
-            turns,
-            Caps(config, records, self._endings, link.seconds + jti.max_clock_skew),
-            self._sightings,
+        grants = Grants(config, mint, jti_maker(config, jti, mint))
+        self._writes = Writes(records, grants, turns, self._repairs, self._sightings)
+        caps = Caps(config, records, self._endings, link.seconds + jti.max_clock_skew)
+        beginnings = Beginnings(
+            records, grants, caps, self._endings, self._undoing, self._sightings, config.subject_key
         )
+        self._moves = Moves(records, beginnings, self._endings, self._undoing, turns, self._leeway)
         self._trusted: dict[tuple[str, str], tuple[float, int]] = {}
         self._trust_epoch = 0
         self._begun_work: set[asyncio.Task[Any]] = set()
@@ -87,7 +84,7 @@ class RecordJti(JtiAuthority):
 
     async def issue(self, draft: Draft, plan: Plan) -> list[Issued]:
         if plan.act is Act.WRITE:
-            return await self._link(self._moves.write, draft)
+            return await self._link(self._writes.write, draft)
         if plan.act is Act.START:
             work = self._begun(self._link(self._moves.start, draft, plan))
         else:

@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-from ..errors import TokenRevoked
 from ..storage.contract import JtiRecord
 from .repairs import Repairs, Urgency
 from .turns import Turns
-from .verdicts import State, state_of
+from .verdicts import living
 
 __all__ = ["Sightings"]
 
@@ -36,8 +35,7 @@ class Sightings:
 
     async def _write(self, known: JtiRecord, now: int) -> bool:
         async def see(record: JtiRecord | None) -> tuple[JtiRecord, None]:
-            if record is None or state_of(record) is State.SUPERSEDED:
-                raise TokenRevoked("session was ended after it was seen")
+            record = living(record)
             return replace(record, seen_at=self.seen_at(record, now)), None
 
         await self._turns.change(known.sid, known, see)

@@ -8,7 +8,7 @@ from ..errors import TokenClaimError, TokenExpired, TokenReused, TokenRevoked, T
 from ..storage.contract import JtiRecord
 from ..tokens.codec import MAX_ID
 
-__all__ = ["Leeway", "State", "check_access", "check_refresh", "is_somebodys", "presented_jti", "state_of"]
+__all__ = ["Leeway", "State", "check_access", "check_refresh", "is_somebodys", "living", "presented_jti", "state_of"]
 
 
 class State(Enum):
@@ -45,6 +45,15 @@ def state_of(record: JtiRecord) -> State:
 def is_somebodys(record: JtiRecord) -> bool:
     """Whether somebody holds the tokens of a stored session, and it is theirs under this very sid."""
     return state_of(record) in (State.LIVE, State.ROTATING)
+
+
+def living(record: JtiRecord | None) -> JtiRecord:
+    """The record, where its session still goes on under this sid. Raises TokenRevoked or TokenSuperseded."""
+    if record is None:
+        raise TokenRevoked("session was ended while the request was handled")
+    if state_of(record) is State.SUPERSEDED:
+        raise TokenSuperseded("session was renewed while the request was handled")
+    return record
 
 
 def presented_jti(claims: Mapping[str, Any], *, require: bool) -> str | None:

@@ -28,7 +28,8 @@ class JtiRecord:
     one, and ``rotated_at`` the time from which it is honoured for a leeway only; None: its successor is not known to
     have been delivered. A record with a ``successor`` honours no id: the session goes on under that sid, and
     ``rotated_at`` says since when. ``seen_at`` is about when the session was last used, None: not since it began.
-    ``signer`` is a name of the secret that its tokens were last signed with, of at most 64 characters.
+    ``signer`` is a name of the secret that its tokens were last signed with, of at most 64 characters. ``until`` is the
+    end that the application has set to this one session, None: none.
     """
 
     sid: str
@@ -44,6 +45,7 @@ class JtiRecord:
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
     seen_at: int | None = None
     signer: str | None = None
+    until: int | None = None
 
     def __post_init__(self) -> None:
         if not self._is_plain():
@@ -59,7 +61,7 @@ class JtiRecord:
         which has at most 34 KiB in UTF-8 and no NUL.
         """
         kept: list[Any] = [self.access_jti, self.refresh_jti, self.previous_jti, self.rotated_at, self.successor]
-        kept += (self.metadata or None, self.seen_at, self.signer)
+        kept += (self.metadata or None, self.seen_at, self.signer, self.until)
         while kept and kept[-1] is None:
             kept.pop()
         return encode(kept).decode()
@@ -76,7 +78,7 @@ class JtiRecord:
             raise ValueError(f"what was packed cannot be read: {exc}") from exc
         if type(kept) is not list or end != len(packed):
             raise ValueError("what was packed is not a JSON array")
-        access, refresh, previous, rotated_at, successor, metadata, seen_at, signer = [*kept, *_NOTHING_KEPT][:8]
+        access, refresh, previous, rotated_at, successor, metadata, *rest = [*kept, *_NOTHING_KEPT][:9]
         return cls(
             sid,
             version,
@@ -89,8 +91,7 @@ class JtiRecord:
             subject,
             successor,
             {} if metadata is None else metadata,
-            seen_at,
-            signer,
+            *rest,
         )
 
     def _is_plain(self) -> bool:
@@ -99,11 +100,12 @@ class JtiRecord:
         texts = (*ids, self.subject, self.successor, self.signer)
         rotated_at = 0 if self.rotated_at is None else self.rotated_at
         seen_at = 0 if self.seen_at is None else self.seen_at
+        until = 0 if self.until is None else self.until
         try:
             text = "".join([text for text in texts if text is not None])
         except TypeError:
             return False
-        times = (self.version, self.expires_at, self.created_at, rotated_at, seen_at)
+        times = (self.version, self.expires_at, self.created_at, rotated_at, seen_at, until)
         if set(map(type, times)) != {int}:
             return False
         if not 0 <= min(times) <= max(times) < MAX_NUMBER:
@@ -124,9 +126,9 @@ class JtiRecord:
                 raise ValueError(
                     f"JtiRecord.{name} must be text of at most {most} characters without NUL and lone surrogates"
                 )
-        for name in ("version", "expires_at", "created_at", "rotated_at", "seen_at"):
+        for name in ("version", "expires_at", "created_at", "rotated_at", "seen_at", "until"):
             value = getattr(self, name)
-            if value is None and name in ("rotated_at", "seen_at"):
+            if value is None and name in ("rotated_at", "seen_at", "until"):
                 continue
             if type(value) is not int or not 0 <= value < MAX_NUMBER:
                 raise ValueError(f"JtiRecord.{name} must be a whole number from 0 to 2**53 - 1")
@@ -143,4 +145,4 @@ class JtiRecord:
             raise ValueError(f"JtiRecord.metadata must be at most {MAX_METADATA_BYTES} bytes, this is {size}")
 
 
-_NOTHING_KEPT = (None,) * 8
+_NOTHING_KEPT = (None,) * 9

@@ -104,6 +104,17 @@ def writing(session: Session) -> None:
 pytestmark = pytest.mark.parametrize("processes", [1, 2])
 
 
+@pytest.mark.parametrize("other", [writing, renewal], ids=["write", "renewal"])
+async def test_a_term_holds_for_whatever_is_done_beside_it(processes: int, other: Act) -> None:
+    async for world in every_order(processes, lambda session: session.expire_in(60), other):
+        [record] = await world.managers[0].sessions("ann")
+        was_set = world.sessions[0].rejected is None
+        assert (record.expires_at == world.clock() + 60) is was_set
+        world.clock.advance(60)
+        for tab in world.answered():
+            assert await world.alive(tab) is not was_set
+
+
 async def test_of_two_renewals_one_wins(processes: int) -> None:
     async for world in every_order(processes, renewal, renewal):
         [winner] = world.answered()

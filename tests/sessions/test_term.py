@@ -99,6 +99,60 @@ async def test_a_login_whose_term_passed_before_it_was_answered_is_none(clock: F
         assert await browser.manager.sessions("ann") == []
 
 
+OLDER_ACTS: dict[str, tuple[Any, ...]] = {
+    "reads": (),
+    "writes": (lambda session: session.update(theme="dark"),),
+    "renews": (Session.renew,),
+}
+
+
+@pytest.mark.parametrize("acts", OLDER_ACTS.values(), ids=OLDER_ACTS)
+@pytest.mark.parametrize("only", [ACCESS, REFRESH])
+async def test_no_cookie_from_before_a_shorter_term_outlives_it(
+    clock: FakeClock, acts: tuple[Any, ...], only: str
+) -> None:
+    browser = browser_with(clock, clock_tolerance=0)
+    await browser.log_in()
+    older, oldest = browser.copy(), browser.copy()
+    await browser.visit(lambda session: session.expire_in(HOUR))
+    ends = clock() + HOUR
+    clock.advance(HOUR - 600)
+    assert (await older.visit(*acts, only=only)).subject == "ann"
+    [record] = await browser.manager.sessions("ann")
+    assert (record.expires_at, record.until) == (ends, ends)
+    if older.changes:
+        assert ages(older)[REFRESH] == 600
+        assert older.refreshing["exp"] == ends
+    clock.advance(600)
+    for holder in (browser, older, oldest):
+        assert not await holder.is_logged_in()
+    assert await browser.manager.sessions("ann") == []
+
+
+@pytest.mark.parametrize("lift", [lambda session: session.expire_in(None), Session.expire_at_close])
+async def test_a_shorter_term_is_lifted_again(clock: FakeClock, lift: Any) -> None:
+    browser = browser_with(clock)
+    await browser.visit(log_in, lambda session: session.expire_in(HOUR))
+    short = browser.copy()
+    await browser.visit(lift)
+    assert (await short.write(theme="dark")).subject == "ann"
+    [record] = await browser.manager.sessions("ann")
+    assert (record.expires_at, record.until) == (clock() + 30 * DAY, None)
+    clock.advance(HOUR)
+    assert (await browser.visit()).subject == "ann"
+    assert (await short.visit()).is_new
+
+
+async def test_a_login_does_not_take_over_the_end_of_the_session_before(clock: FakeClock) -> None:
+    browser = browser_with(clock)
+    await browser.log_in()
+    older = browser.copy()
+    await browser.visit(lambda session: session.expire_in(HOUR))
+    await older.log_in()
+    [record] = await browser.manager.sessions("ann")
+    assert (record.expires_at, record.until) == (clock() + 30 * DAY, None)
+
+
 async def test_a_term_is_bounded_by_max_lifetime(clock: FakeClock) -> None:
     browser = browser_with(clock, max_lifetime=7 * DAY)
     await browser.visit(log_in, lambda session: session.expire_in(90 * DAY))

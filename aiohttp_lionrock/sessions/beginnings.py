@@ -1,0 +1,135 @@
+"""Beginnings: how the record of a session is made, within what a user may have, and taken back where that fails.
+
+Tokens are signed before anything is stored, so that data which does not fit costs nothing. A call of unknown outcome
+leaves a repair behind.
+"""
+
+import asyncio
+from dataclasses import replace
+
+from ..errors import DuplicateRecord, SessionDataError, StorageError, StorageUnavailable
+from ..jsontext import is_storable_text
+from ..settings.config import SubjectKey
+from ..storage.contract import MAX_TEXT, JtiRecord
+from .caps import Caps
+from .endings import Endings
+from .events import Why
+from .grants import Grants
+from .labels import merged_labels
+from .life import Arrival, Plan
+from .living import LivingRecords
+from .mint import Draft, Grant, Issued, latest_exp
+from .sightings import Sightings
+from .undoing import UNDO_LOOKS, Undoing
+from .verdicts import State, state_of
+
+__all__ = ["Beginnings", "may_be_done"]
+
+
+class Beginnings:
+    """Inserts sids that were made in this very request."""
+
+    def __init__(
+        self,
+        records: LivingRecords,
+        grants: Grants,
+        caps: Caps,
+        endings: Endings,
+        undoing: Undoing,
+        sightings: Sightings,
+        subject_key: SubjectKey,
+    ) -> None:
+        self._records = records
+        self._grants = grants
+        self._caps = caps
+        self._endings = endings
+        self._undoing = undoing
+        self._sightings = sightings
+        self._subject_key = subject_key
+
+    async def begin(self, draft: Draft, plan: Plan, old: JtiRecord | None = None) -> tuple[JtiRecord, list[Issued]]:
+        """Inserts the record, which is let in where its user may be refused one more; the tokens under it too.
+
+        ``old`` is what it goes on from, where it does.
+        """
+        presented, subject = draft.presented, draft.subject
+        _check_subject(subject, self._subject_key)
+        grant = await self._grants.fresh(draft)
+        issued = self._grants.sign(draft, grant)
+        signer, now = presented.keys.signer, draft.now
+        record = JtiRecord(
+            sid=draft.sid,
+            version=1,
+            expires_at=latest_exp(issued),
+            created_at=self._records.beginning(now, signer) if plan.begins or old is None else old.created_at,
+            access_jti=grant.access_jti,
+            refresh_jti=grant.refresh_jti,
+            subject=subject,
+            metadata=merged_labels({} if plan.leaves or old is None else old.metadata, draft.life.asked.labels),
+            seen_at=None if plan.begins or old is None else self._sightings.seen_at(old, now),
+            signer=signer,
+            until=draft.life.term.until,
+        )
+        if plan.begins:
+            await self._caps.check(subject, presented.sid)
+        await self._insert(self._caps.first(record) if plan.begins else record)
+        try:
+            if plan.begins:
+                await self._caps.admit(record, presented.sid)
+            if presented.arrival is Arrival.SUPERSEDED and presented.subject == subject:
+                await self._end_disputed(draft)
+        except BaseException:
+            self._undoing.start(draft.sid)
+            raise
+        return record, issued
+
+    async def settle(self, record: JtiRecord, draft: Draft, plan: Plan, issued: list[Issued]) -> list[Issued]:
+        """What is left to do once the session is all that is left of the one before; the tokens as they are then."""
+        try:
+            if plan.begins:
+                await self._caps.make_room(draft.subject)
+                return issued
+            return await self._with_term(record, draft, issued)
+        except BaseException:
+            self._undoing.take_back(draft)
+            raise
+
+    async def _with_term(self, record: JtiRecord, draft: Draft, issued: list[Issued]) -> list[Issued]:
+        """The tokens once more, and a record for them, where the session before got an end of its own meanwhile."""
+        term = draft.life.term
+        if draft.handed_over is not None:
+            draft.keep_term(draft.handed_over)
+        if draft.life.term == term:
+            return issued
+        issued = self._grants.sign(draft, Grant(record.access_jti, record.refresh_jti))
+        shorter = replace(record, version=2, expires_at=latest_exp(issued), until=draft.life.term.until)
+        await self._records.replace(shorter, record.version)  # if it was ended meanwhile, its tokens are refused anyway
+        return issued
+
+    async def _insert(self, record: JtiRecord) -> None:
+        try:
+            await self._records.insert(record)
+        except (StorageError, asyncio.CancelledError) as exc:
+            if may_be_done(exc):
+                self._undoing.start(record.sid, looks=UNDO_LOOKS)
+            raise
+
+    async def _end_disputed(self, draft: Draft) -> None:
+        """A new login of the same subject beside a refresh token that may have been stolen: its session ends."""
+        disputed = draft.presented.record
+        if disputed is not None and state_of(disputed) is not State.SUPERSEDED:
+            await self._endings.end(disputed.sid, Why.REVOKED)
+
+
+def may_be_done(cause: BaseException) -> bool:
+    """Whether a storage call that failed so may have done its work."""
+    if isinstance(cause, DuplicateRecord):
+        return False  # what is stored there is another one's
+    return not isinstance(cause, StorageUnavailable) or cause.maybe_done
+
+
+def _check_subject(subject: str | None, subject_key: SubjectKey) -> None:
+    if subject is not None and (not is_storable_text(subject) or len(subject) > MAX_TEXT):
+        key = subject_key if isinstance(subject_key, str) else None
+        named = f"session[{key!r}]" if key else "the subject of the session"
+        raise SessionDataError(f"{named} must be text of at most {MAX_TEXT} characters without NUL", key)

@@ -13,7 +13,7 @@ from ..settings.config import SessionConfig, TokenPolicy
 from ..settings.names import TERM
 from ..storage.contract import JtiRecord
 from ..tokens.cache import TokenCache
-from .life import Presented
+from .life import Arrival, Presented
 from .session import session_of
 from .state import Life
 from .term import Limits, Term
@@ -127,6 +127,9 @@ class TokenMint:
         """The end of the token's lifetime or, in its place, of the login's own; an access token need not reach that."""
         until, gives_refresh = draft.life.term.until, self._limits.gives_refresh(draft.subject)
         end = issued + (policy.lifetime if gives_refresh else policy.alone)
+        if draft.presented.arrival is Arrival.REFRESHED and len(draft.policies) == 1 and gives_refresh:
+            assert draft.life.expires_at is not None
+            end = min(end, draft.life.expires_at)  # that of the refresh token, which is not replaced
         if until is None:
             return end
         return min(end, until) if policy.use == "access" and gives_refresh else until

@@ -17,7 +17,7 @@ __all__ = ["Repairs", "Urgency"]
 
 MOST = 10_000  # that wait at one time
 BATCH = 100
-UNTOLD_BATCH = 20  # the end of an outage belongs to those who wait for an answer
+UNTOLD_BATCH = 20  # of each kind that nobody waits for: the end of an outage belongs to those who wait for an answer
 CLOSING = 2.0  # seconds
 FIRST_PAUSE = 0.1  # seconds
 LONGEST_PAUSE = 5.0
@@ -33,6 +33,7 @@ class Urgency(IntEnum):
     HELD = 0  # what somebody holds the cookies of
     LEEWAY = 1  # a replaced token that is honoured until this is done
     UNTOLD = 2  # what nobody was ever told of
+    SEEN = 3  # when a session was last used
 
 
 class _Outcome(Enum):
@@ -154,7 +155,7 @@ class Repairs:
         """The most urgent that are due."""
         batch: list[_Repair] = []
         for urgency, queue in self._queues.items():
-            most = BATCH if urgency is not Urgency.UNTOLD else min(BATCH, len(batch) + UNTOLD_BATCH)
+            most = BATCH if urgency < Urgency.UNTOLD else min(BATCH, len(batch) + UNTOLD_BATCH)
             while queue and queue[0].due <= now and len(batch) < most:
                 repair = heappop(queue)
                 self._keys.discard((repair.urgency, repair.key))

@@ -25,7 +25,7 @@ class Sightings:
     def note(self, record: JtiRecord, now: int) -> None:
         """Has a record that was only read say so, after the answer, where it is time."""
         if self._is_due(record, now):
-            self._repairs.add(Urgency.UNTOLD, f"seen {record.sid}", lambda: self._write(record, now))
+            self._repairs.add(Urgency.SEEN, record.sid, lambda: self._write(record, now))
 
     def _is_due(self, record: JtiRecord, now: int) -> bool:
         if self._interval is None:

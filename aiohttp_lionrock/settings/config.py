@@ -138,8 +138,7 @@ class SessionConfig:
             faults.found.extend(_secret_faults(self, os.environ))
         faults.raise_if_any()
         if refresh_token and self.anonymous_lifetime is not None:
-            alone = max(access_token.lifetime, min(refresh_token.lifetime, int(self.anonymous_lifetime)))
-            access_token = replace(access_token, alone=alone)
+            access_token = replace(access_token, alone=max(access_token.lifetime, refresh_token.lifetime))
         for name in ("audience", "secrets", "previous_secret", "previous_secrets", "clear_site_data"):
             if isinstance(getattr(self, name), list):
                 object.__setattr__(self, name, tuple(getattr(self, name)))

@@ -5,12 +5,21 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from support.browser import ACCESS, REFRESH, SECRET
+from support.storages import KINDS, storage_of_kind
 
-from aiohttp_lionrock import CookieChange, MemoryStorage, Session, SessionConfig, SessionManager
+from aiohttp_lionrock import CookieChange, JtiStorage, Session, SessionConfig, SessionManager
+from aiohttp_lionrock.storage import Clock
 from aiohttp_lionrock.testing import FakeClock
 
 HOUR, DAY = 3600, 86_400
@@ -38,8 +47,9 @@ class Expected:
 class Ends(RuleBasedStateMachine):
     """One browser, which drops its cookies at their Max-Age, and a server whose clock is set back now and then."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_storage: Callable[[Clock], JtiStorage] | None) -> None:
         super().__init__()
+        self.make_storage = make_storage
         self.loop = asyncio.new_event_loop()
         self.clock = FakeClock()
         self.elapsed = 0  # seconds by the browser's clock, which nobody sets back
@@ -48,20 +58,19 @@ class Ends(RuleBasedStateMachine):
         self.expected: Expected | None = None
 
     @initialize(
-        stored=st.booleans(),
         refresh=st.sampled_from([None, True, {"rotate": False}]),
         idle=st.sampled_from([None, IDLE]),
         total=st.sampled_from([None, TOTAL]),
         anonymous=st.sampled_from([None, ANONYMOUS]),
     )
-    def start(self, stored: bool, refresh: Any, idle: int | None, total: int | None, anonymous: int | None) -> None:
+    def start(self, refresh: Any, idle: int | None, total: int | None, anonymous: int | None) -> None:
         self.has_refresh, self.idle, self.total, self.anonymous = refresh is not None, idle, total, anonymous
         self.lifetime = {ACCESS: SHORT if self.has_refresh else 2 * HOUR, REFRESH: 30 * DAY}
         config = SessionConfig(
             secret=SECRET,
             access_token={"expires": self.lifetime[ACCESS]},
             refresh_token=refresh,
-            storage=MemoryStorage(clock=self.clock) if stored else None,
+            storage=self.make_storage and self.make_storage(self.clock),
             clock_tolerance=TOLERANCE,
             idle_timeout=idle,
             touch_interval=idle and TOUCH,
@@ -237,5 +246,9 @@ class Ends(RuleBasedStateMachine):
         )
 
 
-TestEnds = Ends.TestCase
-TestEnds.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+@pytest.mark.parametrize(("kind", "examples"), [("", 200), *zip(KINDS, (200, 80, 60), strict=True)])
+def test_a_session_ends_when_it_is_to_and_not_before(request: pytest.FixtureRequest, kind: str, examples: int) -> None:
+    make = None if not kind else lambda clock: storage_of_kind(kind, request, clock)
+    run_state_machine_as_test(
+        lambda: Ends(make), settings=settings(max_examples=examples, stateful_step_count=50, deadline=None)
+    )

@@ -16,7 +16,7 @@ from aiohttp_lionrock.sessions import repairs
 from aiohttp_lionrock.sessions.repairs import Repairs, Urgency
 from aiohttp_lionrock.testing import FakeClock
 
-HELD, LEEWAY, UNTOLD = Urgency
+HELD, LEEWAY, UNTOLD, SEEN = Urgency
 PATIENCE = 2.0  # seconds
 FIRST, LONGEST = 0.004, 0.03  # seconds of the pauses in these tests
 
@@ -112,12 +112,12 @@ async def test_the_most_urgent_comes_first_and_of_one_urgency_the_oldest(
     monkeypatch.setattr(repairs, "BATCH", batch)
     blocker = await busy(queue)
     for number in range(3):
-        for urgency in (UNTOLD, LEEWAY, HELD):
+        for urgency in (SEEN, UNTOLD, LEEWAY, HELD):
             queue.add(urgency, f"{urgency.name}{number}", work.job(f"{urgency.name}{number}"))
             await asyncio.sleep(0.001)
     blocker.may_end.set()
-    await until(lambda: len(work.tried) == 9)
-    assert work.tried == [f"{urgency.name}{number}" for urgency in (HELD, LEEWAY, UNTOLD) for number in range(3)]
+    await until(lambda: len(work.tried) == 12)
+    assert work.tried == [f"{urgency.name}{number}" for urgency in Urgency for number in range(3)]
 
 
 async def test_a_key_waits_once_for_each_urgency_and_is_free_again_when_it_is_done(queue: Repairs, work: Work) -> None:
@@ -145,7 +145,7 @@ async def test_ten_thousand_wait_and_the_least_urgent_are_given_up_first(
 ) -> None:
     blocker = await busy(queue)
     for number in range(repairs.MOST):
-        urgency = LEEWAY if number < 100 else UNTOLD
+        urgency = LEEWAY if number < 100 else UNTOLD if number < 9_800 else SEEN
         queue.add(urgency, str(number), work.job(urgency.name))
     for number in range(500):
         queue.add(HELD, f"held {number}", work.job("HELD"))
@@ -157,6 +157,7 @@ async def test_ten_thousand_wait_and_the_least_urgent_are_given_up_first(
     assert work.tried.count("HELD") == 500
     assert work.tried.count("LEEWAY") == 100
     assert work.tried.count("UNTOLD") == repairs.MOST - 600
+    assert "SEEN" not in work.tried
     assert "too many" not in work.tried
     assert sum(counts(caplog)) == 600
     assert len(counts(caplog)) == 2  # at the first, and what was not told of by the end
@@ -175,7 +176,7 @@ async def test_when_only_what_is_held_waits_nothing_of_it_is_given_up(
     await until(lambda: len(work.tried) == 10)
     await queue.aclose()
     assert work.tried == [str(number) for number in range(10)]
-    assert sum(counts(caplog)) == 3
+    assert sum(counts(caplog)) == 4
 
 
 async def test_one_line_a_minute_says_how_many_were_given_up(

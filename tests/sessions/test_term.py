@@ -354,6 +354,18 @@ async def test_without_rotation_a_refresh_gives_an_access_token_of_the_usual_lif
     assert browser.access["exp"] == clock() + 2 * HOUR
 
 
+@both_ways
+async def test_without_rotation_no_access_token_outlives_the_refresh_token(clock: FakeClock, stored: bool) -> None:
+    browser = browser_with(clock, stored=stored, refresh_token={"rotate": False}, clock_tolerance=0)
+    await browser.log_in()
+    ends = clock() + 30 * DAY
+    clock.advance(30 * DAY - HOUR)
+    await browser.visit()
+    assert browser.access["exp"] == ends
+    clock.advance(HOUR)
+    assert not await browser.is_logged_in()
+
+
 async def test_a_visitor_whose_refresh_token_is_older_than_the_setting_is_no_thief(clock: FakeClock) -> None:
     browser = browser_with(clock)
     await browser.write(cart=["tea"])

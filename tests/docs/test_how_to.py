@@ -3,11 +3,15 @@
 import asyncio
 import re
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from support.pages import Serve, ask, assert_unavailable, blocks_of, cookies_of, program, rows, run_pytest, text
 
 from aiohttp_lionrock import (
@@ -15,6 +19,7 @@ from aiohttp_lionrock import (
     MemoryStorage,
     Session,
     SessionConfig,
+    SessionEvent,
     SessionManager,
     get_manager,
     get_session,
@@ -513,6 +518,42 @@ async def test_events_reach_their_listeners_and_are_counted(serve: Serve, caplog
         f"started: session {record.sid} of ann (None)"
     ]
     assert get_manager(app).stats == {"started": 1}
+
+
+def points(reader: InMemoryMetricReader, name: str) -> list[tuple[dict[str, Any], int]]:
+    """What a metric stands at, by its attributes."""
+    data = reader.get_metrics_data()
+    assert data is not None
+    [resource] = data.resource_metrics
+    [scope] = resource.scope_metrics
+    [metric] = [metric for metric in scope.metrics if metric.name == name]
+    return [(dict(point.attributes), point.value) for point in metric.data.data_points]
+
+
+async def test_the_recipe_for_opentelemetry_counts_events_by_what_and_why(serve: Serve) -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    metrics.set_meter_provider(provider)
+    make_app = program("how-to/events", 1)["make_app"]
+    app = make_app()
+    app.add_routes([web.post(f"/{name}", program("how-to/login", 0)[name]) for name in ("login", "logout")])
+    client = await serve(app)
+    for _ in range(2):
+        await log_in(client, "ann")
+    await client.post("/logout", allow_redirects=False)
+    manager = get_manager(app)
+    manager.events.tell(SessionEvent("refused", code="JWT_EXPIRED"))
+    for name in ("renewed", "refreshed", "reused", "storage_down", "storage_up", "storage_down"):
+        manager.events.tell(SessionEvent(name))
+    counted = points(reader, "session.events")
+    assert {"session.event": "ended", "session.detail": "logout"} in [attributes for attributes, _ in counted]
+    assert {"session.event": "refused", "session.detail": "JWT_EXPIRED"} in [attributes for attributes, _ in counted]
+    names = Counter[str]()
+    for attributes, value in counted:
+        names[attributes["session.event"]] += value
+    assert names == {name: count for name, count in manager.stats.items() if "." not in name}
+    assert points(reader, "session.storage.outages") == [({}, 1)]
+    provider.shutdown()
 
 
 def test_every_event_is_listed() -> None:

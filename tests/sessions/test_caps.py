@@ -16,6 +16,7 @@ from aiohttp_lionrock import (
     MemoryStorage,
     Session,
     SessionConfig,
+    SessionDataError,
     SessionLimitReached,
     SessionManager,
     StorageUnavailable,
@@ -230,3 +231,29 @@ def test_a_cap_needs_a_storage_wherever_that_is_given(storage: JtiStorage) -> No
     assert SessionManager(config, storage, environ={}).storage is storage
     with pytest.raises(ConfigError, match="max_sessions needs a storage"):
         SessionManager(config, environ={})
+
+
+@pytest.mark.parametrize("call", ["replace", "list_subject"])
+async def test_a_login_that_fails_ends_nobody_and_leaves_the_visitor_as_before(
+    storage: JtiStorage, clock: FakeClock, call: str
+) -> None:
+    faulty = FaultyStorage(storage)
+    manager = manager_of(faulty, clock, max_sessions=1)
+    first, visitor = await log_in(manager), Browser(manager)
+    await visitor.write(cart=["tea"])
+    faulty.fail(call)
+    with pytest.raises(StorageUnavailable):
+        await visitor.log_in()
+    await manager.aclose()
+    await manager.open()
+    assert await first.is_logged_in()
+    assert await visitor.is_logged_in()
+    assert (await visitor.visit())["cart"] == ["tea"]
+
+
+async def test_a_subject_that_no_record_can_have_is_named_before_anything_is_signed(
+    storage: JtiStorage, clock: FakeClock
+) -> None:
+    with pytest.raises(SessionDataError, match=r"^session\['sub'\] must be text of at most 1024 characters") as fault:
+        await log_in(manager_of(storage, clock), "ann" * 2000)
+    assert fault.value.key == "sub"

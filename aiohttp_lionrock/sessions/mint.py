@@ -13,7 +13,7 @@ from ..settings.config import SessionConfig, TokenPolicy
 from ..settings.names import TERM
 from ..storage.contract import JtiRecord
 from ..tokens.cache import TokenCache
-from .life import Arrival, Presented
+from .life import Presented
 from .session import session_of
 from .state import Life
 from .term import Limits, Term
@@ -91,12 +91,13 @@ class TokenMint:
         """The tokens. Raises SessionTooLarge where one is longer than its cookie may be, and TokenExpired where all
         of them are over by now.
         """
-        issued = []
+        issued, is_over = [], True
         for policy in draft.policies:
             claims = self.claims(draft, policy, grant)
+            is_over = is_over and claims["exp"] <= draft.now
             issued.append(Issued(policy, self._tokens.sign(claims, draft.presented.keys), claims))
         self._check_sizes(draft, issued)
-        if latest_exp(issued) <= draft.now:
+        if is_over:
             raise TokenExpired("session reached its end while the request was handled")
         return issued
 
@@ -125,14 +126,13 @@ class TokenMint:
 
     def _usual_end(self, draft: Draft, policy: TokenPolicy, issued: int) -> int:
         """The end of the token's lifetime or, in its place, of the login's own; an access token need not reach that."""
-        until, gives_refresh = draft.life.term.until, self._limits.gives_refresh(draft.subject)
-        end = issued + (policy.lifetime if gives_refresh else policy.alone)
-        if draft.presented.arrival is Arrival.REFRESHED and len(draft.policies) == 1 and gives_refresh:
-            assert draft.life.expires_at is not None
-            end = min(end, draft.life.expires_at)  # that of the refresh token, which is not replaced
-        if until is None:
-            return end
-        return min(end, until) if policy.use == "access" and gives_refresh else until
+        end, until = issued + policy.lifetime, draft.life.term.until
+        if len(draft.policies) == 2:
+            return end if until is None else min(end, until) if policy.use == "access" else until
+        if not self._limits.gives_refresh(draft.subject):
+            return issued + policy.alone if until is None else until
+        assert draft.life.expires_at is not None
+        return min(end, draft.life.expires_at)  # that of the refresh token, which is not replaced
 
     def _check_sizes(self, draft: Draft, issued: list[Issued]) -> None:
         limit, most, total = self._config.max_token_length, self._config.max_cookies_length, 0

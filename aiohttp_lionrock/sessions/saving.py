@@ -113,24 +113,16 @@ class Saver:
         return draft
 
     def _cookies(self, draft: Draft, issued: list[Issued]) -> list[CookieChange]:
-        changes = []
-        for token in issued:
-            cookie = token.policy.cookie
-            age = self._max_age(draft, token, issued)
-            if age != cookie.max_age:
-                cookie = replace(cookie, max_age=age)
-            changes.append(CookieChange(token.policy.name, token.token, cookie))
-        return changes
-
-    def _max_age(self, draft: Draft, token: Issued, issued: list[Issued]) -> int | None:
-        """As the login's own term says, or the settings; a token that lives longer than usual needs its cookie."""
-        term, usual, lifetime = draft.life.term, token.policy.cookie.max_age, token.policy.lifetime
+        term = draft.life.term
         if term.until is not None:
-            return latest_exp(issued) - draft.now
-        if term.at_close or usual is None:
-            return None
-        lives = int(token.claims["exp"]) - draft.now
-        return lives if lives > lifetime and usual >= lifetime else usual
+            return _with_age(issued, latest_exp(issued) - draft.now)
+        if term.at_close:
+            return _with_age(issued, None)
+        if len(issued) < len(self._policies):
+            policy, age = issued[0].policy, latest_exp(issued) - draft.now
+            if policy.cookie.max_age is not None and policy.cookie.max_age >= policy.lifetime < age:
+                return _with_age(issued, age)  # it has no refresh token beside it, and lives longer than those that do
+        return [CookieChange(token.policy.name, token.token, token.policy.cookie) for token in issued]
 
     def _left_over(self, draft: Draft) -> list[CookieChange]:
         """Deletes the refresh cookie of a user whose session was left for one that has none."""
@@ -178,6 +170,12 @@ class Saver:
 def _is_for_the_cookies(planned: Plan, asked: Asked) -> bool:
     """Whether a plan is of no use where its cookies reach nobody: it ends nothing, and labels no record."""
     return not planned.leaves and not (planned.act is _WRITE and asked.labels)
+
+
+def _with_age(issued: list[Issued], max_age: int | None) -> list[CookieChange]:
+    return [
+        CookieChange(token.policy.name, token.token, replace(token.policy.cookie, max_age=max_age)) for token in issued
+    ]
 
 
 def _deletion(name: str, cookie: CookieOptions) -> CookieChange:

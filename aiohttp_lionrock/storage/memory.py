@@ -40,7 +40,8 @@ class MemoryStorage(JtiStorage):
         current = self._live(record.sid)
         if current is None or current.version != expected_version:
             return False
-        self._records[record.sid] = replace(record, version=expected_version + 1)
+        version = expected_version + 1
+        self._records[record.sid] = record if record.version == version else replace(record, version=version)
         return True
 
     async def delete(self, sid: str) -> JtiRecord | None:

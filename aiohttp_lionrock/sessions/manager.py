@@ -141,7 +141,7 @@ class SessionManager:
             self.events.tell(SessionEvent("refused", fault.sid, fault.subject, code=fault.code))
         return session_of(life)
 
-    async def save(self, session: Session, *, is_awaited: Callable[[], bool] = lambda: True) -> list[CookieChange]:
+    async def save(self, session: Session, *, is_awaited: Callable[[], bool] | None = None) -> list[CookieChange]:
         """The cookies that the response is to carry. Nothing is stored where the data cannot be kept.
 
         Where ``is_awaited`` says that nobody waits for them any more, all but an ending is left undone. Raises

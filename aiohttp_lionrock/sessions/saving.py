@@ -20,6 +20,8 @@ from .term import Limits, Term
 
 __all__ = ["Saver"]
 
+IsAwaited = Callable[[], bool] | None  # whether somebody waits for the cookies; None: yes
+
 
 # Members of an enumeration, looked up once: Python 3.11 takes its time over it.
 _NOTHING, _WRITE, _, _MOVE, _END = Act
@@ -48,7 +50,7 @@ class Saver:
         self._events = events
         self._policies = tuple(policy for policy in (config.access, config.refresh) if policy)
 
-    async def save(self, life: Life, is_awaited: Callable[[], bool]) -> list[CookieChange]:
+    async def save(self, life: Life, is_awaited: IsAwaited) -> list[CookieChange]:
         """The cookies that the response is to carry. Raises as `SessionManager.save`."""
         presented = life.presented or Presented(_FRESH, self._keys.own())
         planned = plan(presented, life.asked, life.data, self._rules)
@@ -59,7 +61,7 @@ class Saver:
             return []
         if planned.act is _END:
             return await self._end(life, presented)
-        if _is_for_the_cookies(planned, life.asked) and not is_awaited():
+        if is_awaited is not None and not is_awaited() and _is_for_the_cookies(planned, life.asked):
             return []
         if planned.leaves:
             life.data.keep_assigned()
@@ -81,7 +83,7 @@ class Saver:
             cookies += _former(self._policies)
         return cookies
 
-    async def _issue(self, draft: Draft, planned: Plan, is_awaited: Callable[[], bool]) -> list[Issued]:
+    async def _issue(self, draft: Draft, planned: Plan, is_awaited: IsAwaited) -> list[Issued]:
         """The tokens of the response; none where the session has ended meanwhile, or a new one is taken back."""
         begins_another, life = planned.act is not _WRITE, draft.life
         try:
@@ -93,7 +95,7 @@ class Saver:
             if draft.sid == life.sid and begins_another:
                 life.take_new_sid()  # whoever saves again must not meet what is being undone
             raise
-        if begins_another and not planned.leaves and not is_awaited():
+        if begins_another and not planned.leaves and is_awaited is not None and not is_awaited():
             self._authority.take_back(draft)
             life.take_new_sid()
             return []

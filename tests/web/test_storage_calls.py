@@ -13,7 +13,17 @@ from support.pages import rows
 from support.storages import Recorder
 from support.visitor import Visitor, start
 
-from aiohttp_lionrock import MemoryStorage, Session, check_fresh, flash, flashes, get_session, setup, watch
+from aiohttp_lionrock import (
+    MemoryStorage,
+    Session,
+    SessionManager,
+    check_fresh,
+    flash,
+    flashes,
+    get_session,
+    setup,
+    watch,
+)
 from aiohttp_lionrock.testing import FakeClock
 
 HOUR, DAY = 3600, 86_400
@@ -139,11 +149,10 @@ CASES = [
 ]
 
 
-async def serve(case: Case, clock: FakeClock, storage: Recorder, aiohttp_client: Any) -> Visitor:
+async def serve(case: Case, manager: SessionManager, aiohttp_client: Any) -> Visitor:
     """A server of all pages of the case, at their places, and a visitor who has been to those before."""
-    settings = {"access_token": {"expires": 10 * HOUR}, **case.settings}
     app = web.Application()
-    setup(app, manager=make_manager(storage, clock, **settings))
+    setup(app, manager=manager)
     for number, page in enumerate((*case.before, case.page)):
         app.router.add_get(f"/{number}", page)
     app.router.add_get("/log_in", logs_in)
@@ -159,10 +168,15 @@ async def serve(case: Case, clock: FakeClock, storage: Recorder, aiohttp_client:
 async def test_a_request_makes_the_calls_of_the_table(case: Case, aiohttp_client: Any) -> None:
     clock = FakeClock()
     storage = Recorder(MemoryStorage(clock=clock))
-    visitor = await serve(case, clock, storage, aiohttp_client)
+    manager = make_manager(storage, clock, **{"access_token": {"expires": 10 * HOUR}, **case.settings})
+    visitor = await serve(case, manager, aiohttp_client)
     if case.forged:
         visitor.cookies = {name: f"{value}x" for name, value in visitor.cookies.items()}
+    bystander = Browser(manager)
+    await bystander.log_in("another user")
     clock.advance(case.later)
+    await manager.load(bystander.cookies)  # the first of this second: whether everyone was logged out is known now
+    await asyncio.sleep(0.03)
     storage.calls.clear()
     if case.page is watches:
         await visitor.shake_hands(f"/{len(case.before)}")
@@ -183,6 +197,7 @@ async def test_a_manager_makes_the_calls_that_the_page_names() -> None:
     browser = Browser(make_manager(storage, clock))
     await browser.log_in()
     for work, calls in (
+        (lambda: browser.manager.sessions("ann"), ["list_subject", "get_many"]),  # the first of this second
         (lambda: browser.manager.sessions("ann"), ["list_subject"]),
         (lambda: browser.manager.revoke(browser.sid), ["get", "delete"]),
         (lambda: browser.manager.revoke_subject("ann"), ["list_subject", "delete_subject"]),
@@ -190,3 +205,15 @@ async def test_a_manager_makes_the_calls_that_the_page_names() -> None:
         storage.calls.clear()
         await work()
         assert storage.calls == calls
+
+
+async def test_the_first_read_of_a_second_asks_too_whether_everyone_was_logged_out() -> None:
+    clock = FakeClock()
+    storage = Recorder(MemoryStorage(clock=clock))
+    browser = Browser(make_manager(storage, clock))
+    await browser.log_in()
+    for seconds, call in ((0, "get_many"), (0.9, "get"), (0.1, "get_many"), (0, "get")):
+        clock.advance(seconds)
+        storage.calls.clear()
+        await browser.visit()
+        assert storage.calls == [call]

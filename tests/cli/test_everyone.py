@@ -28,7 +28,7 @@ def honoured(url: str, cookies: dict[str, str]) -> bool:
 
 
 def old(sid: str, age: float) -> JtiRecord:
-    return JtiRecord(sid, 1, LATER, int(time.time() - age), subject="ann")
+    return JtiRecord(sid, 1, LATER, int(time.time() - age), "an id", subject="ann")
 
 
 def test_everyone_is_logged_out_and_logs_in_again(shell: Shell, log_in, url: str) -> None:

@@ -48,9 +48,9 @@ class Clock:
 class TimedManager(SessionManager):
     """Remembers for the request at hand when its session was saved."""
 
-    async def save(self, session: Session) -> list[CookieChange]:
+    async def save(self, session: Session, *, is_awaited: Callable[[], bool] | None = None) -> list[CookieChange]:
         began = time.monotonic()
-        changes = await super().save(session)
+        changes = await super().save(session, is_awaited=is_awaited)
         _saved.set([began, time.monotonic()])
         return changes
 

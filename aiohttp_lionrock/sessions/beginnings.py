@@ -57,6 +57,9 @@ class Beginnings:
         grant = await self._grants.fresh(draft)
         issued = self._grants.sign(draft, grant)
         signer, now = presented.keys.signer, draft.now
+        place = None if old is None else old.place
+        if plan.begins:
+            place = await self._caps.check(subject, presented.sid)
         record = JtiRecord(
             sid=draft.sid,
             version=1,
@@ -69,9 +72,8 @@ class Beginnings:
             seen_at=None if plan.begins or old is None else self._sightings.seen_at(old, now),
             signer=signer,
             until=draft.life.term.until,
+            place=place,
         )
-        if plan.begins:
-            await self._caps.check(subject, presented.sid)
         await self._insert(self._caps.first(record) if plan.begins else record)
         try:
             if plan.begins:

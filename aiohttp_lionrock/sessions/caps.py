@@ -16,9 +16,10 @@ __all__ = ["Caps"]
 class Caps:
     """Keeps the sessions of a subject to ``max_sessions``, however many log in at once.
 
-    Each login inserts its session, and then lists: what an insert has acknowledged is in every later listing, so the
-    last of them sees all, and what it leaves is exact. Where a login may be refused it is inserted as one that waits,
-    for at most ``patience`` seconds: who was told of a success is never ended for another one.
+    Each login takes a place after all that it finds, whatever the clocks say, inserts its session, and then lists: what
+    an insert has acknowledged is in every later listing, so the last of them sees all, and what it leaves is exact.
+    Where a login may be refused it is inserted as one that waits, for at most ``patience`` seconds: who was told of a
+    success is never ended for another one.
     """
 
     def __init__(self, config: SessionConfig, storage: JtiStorage, endings: Endings, patience: float) -> None:
@@ -28,12 +29,17 @@ class Caps:
         self._endings = endings
         self._patience = int(patience) + 1
 
-    async def check(self, subject: str | None, left: str | None) -> None:
-        """Before a session begins: raises SessionLimitReached where there is no room, and none is to be made."""
-        if self._most is None or subject is None or not self._refuses:
-            return
-        if len([other for other in await self._listed(subject, left) if is_somebodys(other)]) >= self._most:
+    async def check(self, subject: str | None, left: str | None) -> int | None:
+        """Before a session begins: its place; ``left`` is the sid that it takes over from.
+
+        Raises SessionLimitReached where there is no room, and none is to be made.
+        """
+        if self._most is None or subject is None:
+            return None
+        listed = await self._listed(subject, left)
+        if self._refuses and len([other for other in listed if is_somebodys(other)]) >= self._most:
             raise self._full()
+        return 1 + max((other.place or 0 for other in listed), default=0)
 
     def first(self, record: JtiRecord) -> JtiRecord:
         """The record as it is inserted, before `admit` has given it its place."""
@@ -95,4 +101,4 @@ class Caps:
         except CorruptRecord:
             return []  # one that cannot be read keeps nobody out
         alive = [other for other in listed if state_of(other) is not State.SUPERSEDED and other.sid != left]
-        return sorted(alive, key=lambda other: (other.created_at, other.sid))
+        return sorted(alive, key=lambda other: (other.place or 0, other.created_at, other.sid))

@@ -29,7 +29,8 @@ class JtiRecord:
     have been delivered. A record with a ``successor`` honours no id: the session goes on under that sid, and
     ``rotated_at`` says since when. ``seen_at`` is about when the session was last used, None: not since it began.
     ``signer`` is a name of the secret that its tokens were last signed with, of at most 64 characters. ``until`` is the
-    end that the application has set to this one session, None: none.
+    end that the application has set to this one session, None: none. ``place`` is higher than that of every session
+    which the same subject had when this one began, where their number is limited.
     """
 
     sid: str
@@ -46,6 +47,7 @@ class JtiRecord:
     seen_at: int | None = None
     signer: str | None = None
     until: int | None = None
+    place: int | None = None
 
     def __post_init__(self) -> None:
         if not self._is_plain():
@@ -61,7 +63,7 @@ class JtiRecord:
         which has at most 34 KiB in UTF-8 and no NUL.
         """
         kept: list[Any] = [self.access_jti, self.refresh_jti, self.previous_jti, self.rotated_at, self.successor]
-        kept += (self.metadata or None, self.seen_at, self.signer, self.until)
+        kept += (self.metadata or None, self.seen_at, self.signer, self.until, self.place)
         while kept and kept[-1] is None:
             kept.pop()
         return encode(kept).decode()
@@ -78,7 +80,7 @@ class JtiRecord:
             raise ValueError(f"what was packed cannot be read: {exc}") from exc
         if type(kept) is not list or end != len(packed):
             raise ValueError("what was packed is not a JSON array")
-        access, refresh, previous, rotated_at, successor, metadata, *rest = [*kept, *_NOTHING_KEPT][:9]
+        access, refresh, previous, rotated_at, successor, metadata, *rest = [*kept, *_NOTHING_KEPT][:10]
         return cls(
             sid,
             version,
@@ -98,17 +100,15 @@ class JtiRecord:
         """Whether this is the usual record, with UUIDs and times, which a glance shows to be sound."""
         ids = (self.sid, self.access_jti, self.refresh_jti, self.previous_jti)
         texts = (*ids, self.subject, self.successor, self.signer)
-        rotated_at = 0 if self.rotated_at is None else self.rotated_at
-        seen_at = 0 if self.seen_at is None else self.seen_at
-        until = 0 if self.until is None else self.until
+        optional = (self.rotated_at, self.seen_at, self.until, self.place)
         try:
             text = "".join([text for text in texts if text is not None])
         except TypeError:
             return False
-        times = (self.version, self.expires_at, self.created_at, rotated_at, seen_at, until)
-        if set(map(type, times)) != {int}:
+        numbers = (self.version, self.expires_at, self.created_at, *[n for n in optional if n is not None])
+        if set(map(type, numbers)) != {int}:
             return False
-        if not 0 <= min(times) <= max(times) < MAX_NUMBER:
+        if not 0 <= min(numbers) <= max(numbers) < MAX_NUMBER:
             return False
         if self.signer is not None and len(self.signer) > MAX_SIGNER:
             return False
@@ -126,9 +126,9 @@ class JtiRecord:
                 raise ValueError(
                     f"JtiRecord.{name} must be text of at most {most} characters without NUL and lone surrogates"
                 )
-        for name in ("version", "expires_at", "created_at", "rotated_at", "seen_at", "until"):
+        for name in ("version", "expires_at", "created_at", "rotated_at", "seen_at", "until", "place"):
             value = getattr(self, name)
-            if value is None and name in ("rotated_at", "seen_at", "until"):
+            if value is None and name not in ("version", "expires_at", "created_at"):
                 continue
             if type(value) is not int or not 0 <= value < MAX_NUMBER:
                 raise ValueError(f"JtiRecord.{name} must be a whole number from 0 to 2**53 - 1")
@@ -145,4 +145,4 @@ class JtiRecord:
             raise ValueError(f"JtiRecord.metadata must be at most {MAX_METADATA_BYTES} bytes, this is {size}")
 
 
-_NOTHING_KEPT = (None,) * 9
+_NOTHING_KEPT = (None,) * 10

@@ -13,7 +13,7 @@ from aiohttp_lionrock.storage import JtiRecord, is_storable_text
 
 FIELDS: dict[str, Any] = {"sid": "sid", "version": 1, "expires_at": 1_800_000_060, "created_at": 1_800_000_000}
 TEXTS = ("sid", "access_jti", "refresh_jti", "previous_jti", "subject", "successor")
-NUMBERS = ("version", "expires_at", "created_at", "rotated_at", "seen_at", "until")
+NUMBERS = ("version", "expires_at", "created_at", "rotated_at", "seen_at", "until", "place")
 
 
 def test_a_record_has_no_ids_no_subject_and_no_metadata_unless_given() -> None:
@@ -30,6 +30,7 @@ def test_a_record_has_no_ids_no_subject_and_no_metadata_unless_given() -> None:
         "seen_at": None,
         "signer": None,
         "until": None,
+        "place": None,
     }
 
 
@@ -190,6 +191,7 @@ records = st.builds(
     seen_at=st.none() | numbers,
     signer=st.none() | texts.map(lambda text: text[:64]),
     until=st.none() | numbers,
+    place=st.none() | numbers,
 )
 
 
@@ -232,15 +234,21 @@ def test_the_largest_packed_record_stays_under_its_bound() -> None:
     keys = [*escaped, *map("".join, product(escaped, repeat=2))]
     names = [key for key in keys if sum(map(len, keys[: keys.index(key) + 1])) <= 1024]
     ids = dict.fromkeys(("access_jti", "refresh_jti", "previous_jti", "subject", "successor"), "\x01" * 1024)
-    ends = {"rotated_at": 2**53 - 1, "seen_at": 2**53 - 1, "signer": "\x01" * 64, "until": 2**53 - 1}
+    ends = {
+        "rotated_at": 2**53 - 1,
+        "seen_at": 2**53 - 1,
+        "signer": "\x01" * 64,
+        "until": 2**53 - 1,
+        "place": 2**53 - 1,
+    }
     record = JtiRecord(**FIELDS, **ids, **ends, metadata=dict.fromkeys(names, ""))
     assert 33 * 1024 < len(record.pack().encode()) <= 34 * 1024
 
 
 def test_entries_of_a_later_version_are_passed_over() -> None:
-    packed = '["a","r","p",7,"next",{"k":"v"},9,"s",10,"new",[1]]'
+    packed = '["a","r","p",7,"next",{"k":"v"},9,"s",10,11,"new",[1]]'
     record = JtiRecord.unpack("sid", 1, 2, 3, "ann", packed)
-    assert record.pack() == '["a","r","p",7,"next",{"k":"v"},9,"s",10]'
+    assert record.pack() == '["a","r","p",7,"next",{"k":"v"},9,"s",10,11]'
     assert (record.sid, record.version, record.expires_at, record.created_at, record.subject) == ("sid", 1, 2, 3, "ann")
 
 

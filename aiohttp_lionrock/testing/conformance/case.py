@@ -27,6 +27,7 @@ EVERY_FIELD: dict[str, Any] = {
     "seen_at": 1_799_999_998,
     "signer": "a secret's name",
     "until": 1_900_000_000,
+    "place": 3,
 }
 """Each field that a record may leave out, with a value of its own."""
 

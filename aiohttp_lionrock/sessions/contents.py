@@ -5,8 +5,10 @@ from typing import Any
 
 from ..errors import TokenClaimError
 from ..jsontext import encode
+from ..log import logger
 from ..settings.config import SubjectKey
 from ..settings.names import RESERVED
+from .data import copied
 from .term import Term
 
 __all__ = ["CREATOR", "RESERVED", "Contents", "ContentsReader", "subject_text"]
@@ -40,7 +42,7 @@ class ContentsReader:
 
     def __call__(self, claims: Mapping[str, Any]) -> Contents:
         """Raises TokenClaimError where the token is a user's by ``auth_time``, and the data names nobody."""
-        contents = Contents(claims, self.subject_of)
+        contents = Contents(claims, self._subject_in)
         if contents.subject is None and contents.authenticated_at is not None:
             fault = TokenClaimError("token is a user's, but not under this subject_key")
             fault.sid = contents.sid
@@ -50,7 +52,15 @@ class ContentsReader:
     def subject_of(self, data: Mapping[str, Any]) -> str | None:
         """Whose session this data makes it, as the text that records are found by; None: nobody's."""
         key = self._subject_key
-        return subject_text(data.get(key) if isinstance(key, str) else key(data))
+        return subject_text(data.get(key) if isinstance(key, str) else key(copied(dict(data))))
+
+    def _subject_in(self, data: Mapping[str, Any]) -> str | None:
+        """The same of a token, which is refused where a function of the application cannot read it."""
+        try:
+            return self.subject_of(data)
+        except Exception as exc:
+            logger.exception("subject_key failed on the data of a token, which is refused")
+            raise TokenClaimError("subject_key cannot read the data of the token") from exc
 
 
 def subject_text(value: object) -> str | None:

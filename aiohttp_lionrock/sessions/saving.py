@@ -55,9 +55,8 @@ class Saver:
         presented = life.presented or Presented(_FRESH, self._keys.own())
         planned = plan(presented, life.asked, life.data, self._rules)
         if planned.act is _NOTHING:
-            if presented.arrival is _SUPERSEDED and life.data.is_changed():
-                logger.info("what a request with superseded cookies stored was dropped: the browser has newer ones")
-                life.data.written(life.data.snapshot())
+            if presented.arrival is _SUPERSEDED:
+                _drop_changes(life, "the browser has newer cookies")
             return []
         if planned.act is _END:
             return await self._end(life, presented)
@@ -90,6 +89,7 @@ class Saver:
             issued = await self._authority.issue(draft, planned)
         except (TokenExpired, TokenRevoked) as fault:
             life.rejected = fault
+            _drop_changes(life, str(fault))
             return []
         except (StorageError, SessionLimitReached, asyncio.CancelledError):
             if draft.sid == life.sid and begins_another:
@@ -167,6 +167,13 @@ class Saver:
         life.presented = Presented(_FRESH, presented.keys, presented.env)
         life.asked = ASKED_NOTHING
         return [*(_deletion(policy.name, policy.cookie) for policy in self._policies), *_former(self._policies)]
+
+
+def _drop_changes(life: Life, why: str) -> None:
+    """Says that what a request has stored is lost, which its client is not told."""
+    if life.data.is_changed():
+        logger.warning("what a request stored in its session was dropped: %s", why)
+        life.data.written(life.data.snapshot())
 
 
 def _is_for_the_cookies(planned: Plan, asked: Asked) -> bool:

@@ -147,7 +147,7 @@ async def test_a_function_may_find_the_user(serve: Serve) -> None:
         return web.json_response(session.subject)
 
     app = web.Application()
-    setup(app, subject_key=lambda data: data.get("account", {}).get("id"))
+    setup(app, subject_key=lambda data: (data.get("account") or {}).get("id"))
     app.router.add_get("/", login)
     assert await ask(await serve(app), "/") == "7"
 

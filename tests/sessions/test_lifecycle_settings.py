@@ -398,3 +398,25 @@ async def test_a_visitor_goes_on_under_another_subject_key(build: Callable[..., 
     browser = visitor.copy(build(subject_key="user_id"))
     await browser.visit(lambda session: session.update(user_id=7))
     assert dict(await browser.visit()) == {"cart": ["tea"], "user_id": 7}
+
+
+async def test_a_token_that_the_applications_own_function_cannot_read_is_refused_and_a_login_works(
+    build: Callable[..., SessionManager], caplog: pytest.LogCaptureFixture
+) -> None:
+    old = Browser(build(subject_key=lambda data: "ann"))
+    await old.write(account=None)
+    browser = old.copy(build(subject_key=lambda data: data.get("account", {}).get("id")))
+    refused = await browser.visit()
+    assert isinstance(refused.rejected, TokenClaimError)
+    assert "subject_key failed" in caplog.text
+    await browser.write(account={"id": 7})
+    assert (await browser.visit()).subject == "7"
+
+
+async def test_a_function_that_changes_the_data_it_is_given_changes_no_session(
+    build: Callable[..., SessionManager],
+) -> None:
+    browser = Browser(build(subject_key=lambda data: data.get("account", {}).pop("id", None)))
+    await browser.write(account={"id": 7})
+    for _ in range(3):
+        assert (await browser.visit())["account"] == {"id": 7}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
-from ..faults import Faults, shown
+from ..faults import Faults, nearest, shown
 from .cookies import CookieOptions
 from .tables import CookieConfig
 
@@ -83,7 +83,7 @@ def _check_attributes(given: dict[str, Given], faults: Faults) -> None:
         given[key] for key in ("same_site", "path", "domain")
     )
     if same_site not in _SAME_SITE.values():
-        faults.add(f"{same_site_at} must be Strict, Lax or None (as text), not {shown(same_site)}")
+        faults.add(f"{same_site_at} must be Strict, Lax or None (as text), not {_unlike(same_site)}")
     if not isinstance(path, str) or not _PATH.fullmatch(path):
         faults.add(f"{path_at} must start with / and hold no ; and no control characters")
     if domain is not None and not (isinstance(domain, str) and len(domain) <= 253 and _DOMAIN.fullmatch(domain)):
@@ -92,6 +92,14 @@ def _check_attributes(given: dict[str, Given], faults: Faults) -> None:
         where, former = given[key]
         if not isinstance(former, list | tuple) or not all(isinstance(x, str) and pattern.fullmatch(x) for x in former):
             faults.add(f"{where} must be a list of {what}, not {shown(former)}")
+
+
+def _unlike(same_site: object) -> str:
+    """What was given instead. A text is not shown, since it may be a misplaced secret, but what it is like is."""
+    if not isinstance(same_site, str) or shown(same_site) != "text":
+        return shown(same_site)
+    near = nearest(same_site.capitalize(), tuple(_SAME_SITE.values()))
+    return f"text that is none of these{f'; did you mean {near}?' if near else ''}"
 
 
 def _contradictions(named: Given, given: dict[str, Given]) -> Iterator[str]:

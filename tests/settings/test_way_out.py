@@ -117,6 +117,14 @@ def test_nothing_is_suggested_that_is_not_near(name: str) -> None:
     [
         ({"secure": "yes"}, ["cookie.secure must be true or false, not the text 'yes'"]),
         ({"same_site": "sometimes"}, ["cookie.same_site must be Strict, Lax or None (as text), not text"]),
+        (
+            {"same_site": "strickt"},
+            [
+                "cookie.same_site must be Strict, Lax or None (as text), not text that is none of these;"
+                " did you mean Strict?"
+            ],
+        ),
+        ({"same_site": True}, ["cookie.same_site must be Strict, Lax or None (as text), not True"]),
         ({"max_age": "5"}, ["cookie.max_age must be"]),
         ({"domain": "a b", "path": "x"}, ["cookie.path must start with /", "cookie.domain must be a host name"]),
         (

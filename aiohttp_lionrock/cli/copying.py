@@ -8,10 +8,11 @@ import click
 from ..errors import ConfigError, DuplicateRecord
 from ..sessions.everyone import is_reserved, raise_mark
 from ..storage.contract import JtiRecord
+from ..storage.registry import open_storage
 from .exits import DONE, NO
 from .options import batch_option, json_option, timeout_option, url_option
 from .output import Progress, show
-from .storages import Opened, opened
+from .storages import Opened, existing, opened
 
 __all__ = ["copy"]
 
@@ -49,7 +50,7 @@ def copy(source: str, target: str, timeout: float, batch: int, json_wanted: bool
 async def _copy(source_url: str, target_url: str, timeout: float, batch: int) -> Counts:
     counts = {"copied": 0, "there": 0, "different": 0}
     progress = Progress()
-    async with opened(source_url, timeout) as source, opened(target_url, timeout) as target:
+    async with opened(existing(source_url), timeout) as source, opened(open_storage(target_url), timeout) as target:
         async for page in source.pages(batch):
             await _take_over(page, target, counts)
             progress(f"{counts['copied']} copied, {counts['there'] + counts['different']} there already")

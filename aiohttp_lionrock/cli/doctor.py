@@ -11,11 +11,10 @@ import click
 from ..errors import LionRockError, StorageError, StorageUnavailable
 from ..sessions.verdicts import State, state_of
 from ..storage.contract import JtiRecord
-from ..storage.registry import open_storage
 from .exits import DONE, NO, UNAVAILABLE
 from .options import batch_option, json_option, storage_options
 from .output import Progress, duration, printable, show
-from .storages import Opened
+from .storages import Opened, existing
 
 __all__ = ["doctor"]
 
@@ -28,12 +27,12 @@ ABSENT = "aiohttp-lionrock doctor"  # a sid that no session has
 @batch_option
 @json_option
 def doctor(url: str, timeout: float, batch: int, json_wanted: bool) -> int:
-    """Looks at a storage: is it reachable, how fast is it, what is in it, and do clocks differ.
+    """Looks at a storage: is it reachable, how fast is it, its schema and indexes, what is in it, do clocks differ.
 
-    The contract of storages tells of no clock but through what was written: records from the future show that the
-    clock of a machine which wrote them is ahead of this one's. Exit code 3 where the storage cannot serve.
+    Records from the future show that the clock of a machine which wrote them is ahead of this one's. Nothing is
+    created: exit code 3 where the storage cannot serve, and where nothing is there.
     """
-    storage = Opened(open_storage(url), timeout)
+    storage = Opened(existing(url), timeout)
     report, code = asyncio.run(_examine(storage, batch))
     show(json_wanted, report, _lines(report))
     return code
@@ -48,6 +47,7 @@ async def _examine(storage: Opened, batch: int) -> tuple[dict[str, Any], int]:
         report["reachable"] = True
         looks = [await _milliseconds(storage, storage.storage.get, ABSENT) for _ in range(LOOKS)]
         report["get_ms"] = {"median": round(median(looks), 3), "worst": max(looks)}
+        report["facts"] = dict(await storage(storage.storage.facts))
         await _count(storage, batch, report)
     except StorageUnavailable as exc:
         report["fault"] = str(exc)
@@ -101,9 +101,11 @@ def _lines(report: dict[str, Any]) -> list[str]:
         lines.append(f"opened in  {report['open_ms']} ms, ping {report['ping_ms']} ms")
     if "get_ms" in report:
         lines.append(f"get        {report['get_ms']['median']} ms (median), {report['get_ms']['worst']} ms (worst)")
+    lines += [f"{topic:<10} {printable(fact)}" for topic, fact in report.get("facts", {}).items()]
     counts = report.get("counts")
     if isinstance(counts, dict):
-        lines.append(f"sessions   {counts['sessions']}, and {counts['superseded']} superseded")
+        empty = "" if counts["sessions"] or counts["superseded"] else ": nothing is stored here yet"
+        lines.append(f"sessions   {counts['sessions']}, and {counts['superseded']} superseded{empty}")
         lines.append(f"clocks     {_of_clocks(report['clock_ahead_s'])}")
     elif counts:
         lines.append(f"sessions   not counted: {counts}")

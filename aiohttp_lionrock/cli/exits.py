@@ -5,9 +5,9 @@ from ..errors import ConfigError, LionRockError, StorageUnavailable
 __all__ = ["DONE", "INTERRUPTED", "NO", "UNAVAILABLE", "WRONG", "exit_code_of"]
 
 DONE = 0
-NO = 1  # it was looked at, and the answer is no: a refused token, faults, nothing there
+NO = 1  # it was looked at, and the answer is no: a refused token, faults, no such session
 WRONG = 2  # the call or the configuration is wrong
-UNAVAILABLE = 3  # the storage cannot answer
+UNAVAILABLE = 3  # the storage cannot answer, or is not there
 INTERRUPTED = 130  # as shells count SIGINT
 
 

@@ -21,8 +21,8 @@ __all__ = ["NAME", "program", "run"]
 
 NAME = "aiohttp-lionrock"
 
-EPILOG = """Exit codes: 0 done; 1 the answer is no (a refused token, faults, nothing there); 2 the call or the
-configuration is wrong; 3 the storage cannot answer; 130 interrupted."""
+EPILOG = """Exit codes: 0 done; 1 the answer is no (a refused token, faults, no such session); 2 the call or the
+configuration is wrong; 3 the storage cannot answer, or is not there; 130 interrupted."""
 
 
 @click.group(

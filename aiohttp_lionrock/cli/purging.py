@@ -6,7 +6,7 @@ import click
 
 from .options import batch_option, json_option, storage_options
 from .output import Progress, show
-from .storages import opened
+from .storages import existing, opened
 
 __all__ = ["purge"]
 
@@ -26,7 +26,7 @@ def purge(url: str, timeout: float, batch: int, json_wanted: bool) -> None:
 
 async def _purge(url: str, timeout: float, batch: int) -> int:
     total, progress = 0, Progress()
-    async with opened(url, timeout) as storage:
+    async with opened(existing(url), timeout) as storage:
         while removed := await storage(storage.storage.purge, batch):
             total += removed
             progress(f"{total} removed")

@@ -4,19 +4,23 @@ import asyncio
 import logging
 import sys
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import click
 
 from ..log import logger
+from ..sessions.manager import SessionManager
 from ..sessions.verdicts import State, state_of
 from ..storage.contract import JtiRecord
 from .exits import DONE, NO
 from .options import batch_option, json_option, storage_options, time_option
 from .output import Progress, moment, printable, show, table
-from .storages import manager_of, opened
+from .storages import existing, manager_of, opened
 
 __all__ = ["sessions"]
+
+T = TypeVar("T")
 
 
 @click.group()
@@ -28,20 +32,16 @@ def sessions() -> None:
 @click.argument("subject")
 @storage_options
 @json_option
-def list_sessions(subject: str, url: str, timeout: float, json_wanted: bool) -> None:
-    """Lists the live sessions of a SUBJECT (what session["sub"] holds), newest first."""
-
-    async def work() -> list[JtiRecord]:
-        async with manager_of(url, timeout) as manager:
-            return await manager.sessions(subject)
-
-    records, now = asyncio.run(work()), time.time()
+def list_sessions(subject: str, url: str, timeout: float, json_wanted: bool) -> int:
+    """Lists the live sessions of a SUBJECT (what session["sub"] holds), newest first; exit code 1 where it has none."""
+    records, now = _asked(url, timeout, lambda manager: manager.sessions(subject)), time.time()
     rows = [
         (printable(record.sid), moment(record.created_at, now), moment(record.expires_at, now), _labels(record))
         for record in records
     ]
-    lines = table(("SID", "BEGAN", "EXPIRES", "LABELS"), rows) if rows else [f"{printable(subject)} has no session"]
+    lines = table(("SID", "BEGAN", "EXPIRES", "LABELS"), rows) if rows else [_none_of(subject)]
     show(json_wanted, {"subject": subject, "sessions": [_described(record) for record in records]}, lines)
+    return DONE if records else NO
 
 
 @sessions.command("count")
@@ -64,12 +64,7 @@ def count_sessions(url: str, timeout: float, batch: int, json_wanted: bool) -> N
 @json_option
 def revoke(sid: str, url: str, timeout: float, json_wanted: bool) -> int:
     """Ends the session of a SID, and what it goes on as if it was renewed; exit code 1 where there is none."""
-
-    async def work() -> bool:
-        async with manager_of(url, timeout) as manager:
-            return await manager.revoke(sid)
-
-    ended = asyncio.run(work())
+    ended = _asked(url, timeout, lambda manager: manager.revoke(sid))
     line = f"ended {printable(sid)}" if ended else f"no live session has the sid {printable(sid)}"
     show(json_wanted, {"sid": sid, "ended": ended}, [line])
     return DONE if ended else NO
@@ -79,15 +74,12 @@ def revoke(sid: str, url: str, timeout: float, json_wanted: bool) -> int:
 @click.argument("subject")
 @storage_options
 @json_option
-def revoke_subject(subject: str, url: str, timeout: float, json_wanted: bool) -> None:
-    """Ends every session of a SUBJECT: logged out everywhere."""
-
-    async def work() -> int:
-        async with manager_of(url, timeout) as manager:
-            return await manager.revoke_subject(subject)
-
-    ended = asyncio.run(work())
-    show(json_wanted, {"subject": subject, "ended": ended}, [f"ended {ended} sessions of {printable(subject)}"])
+def revoke_subject(subject: str, url: str, timeout: float, json_wanted: bool) -> int:
+    """Ends every session of a SUBJECT: logged out everywhere; exit code 1 where there is none."""
+    ended = _asked(url, timeout, lambda manager: manager.revoke_subject(subject))
+    line = f"ended {ended} session{'s' if ended > 1 else ''} of {printable(subject)}" if ended else _none_of(subject)
+    show(json_wanted, {"subject": subject, "ended": ended}, [line])
+    return DONE if ended else NO
 
 
 @sessions.command("revoke-all")
@@ -105,20 +97,29 @@ def revoke_all(before: float | None, yes: bool, url: str, timeout: float, json_w
         show(json_wanted, {"asked": before, "before": None}, ["nobody was logged out"])
         return NO
     logger.setLevel(logging.CRITICAL)  # what it says is said below
-
-    async def work() -> int:
-        async with manager_of(url, timeout) as manager:
-            try:
-                return await manager.revoke_all(before)
-            except ValueError as exc:
-                raise click.UsageError(str(exc)) from exc
-
-    over, now = asyncio.run(work()), time.time()
+    try:
+        over, now = _asked(url, timeout, lambda manager: manager.revoke_all(before)), time.time()
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from exc
     lines = [f"ended every session that began up to {moment(over, now)}"]
     if before is not None and over > before:
         lines.append("that is later than asked for: it was said before, and is not taken back")
     show(json_wanted, {"asked": before, "before": over}, lines)
     return DONE
+
+
+def _asked(url: str, timeout: float, work: Callable[[SessionManager], Awaitable[T]]) -> T:
+    """What a manager of the storage answers."""
+
+    async def ask() -> T:
+        async with manager_of(url, timeout) as manager:
+            return await work(manager)
+
+    return asyncio.run(ask())
+
+
+def _none_of(subject: str) -> str:
+    return f"{printable(subject)} has no session"
 
 
 def _is_confirmed() -> bool:
@@ -130,7 +131,7 @@ def _is_confirmed() -> bool:
 async def _count(url: str, timeout: float, batch: int) -> dict[str, int]:
     counts = {"sessions": 0, "logged_in": 0, "superseded": 0}
     progress = Progress()
-    async with opened(url, timeout) as storage:
+    async with opened(existing(url), timeout) as storage:
         async for page in storage.pages(batch, storage.living):
             superseded = [record for record in page if state_of(record) is State.SUPERSEDED]
             counts["superseded"] += len(superseded)

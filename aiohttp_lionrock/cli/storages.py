@@ -12,7 +12,7 @@ from ..settings.config import SessionConfig
 from ..storage.contract import JtiRecord, JtiStorage, system_time
 from ..storage.registry import open_storage
 
-__all__ = ["LookOnly", "Opened", "manager_of", "opened"]
+__all__ = ["LookOnly", "Opened", "existing", "manager_of", "opened"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,10 +39,17 @@ class Opened:
                 return
 
 
+def existing(url: str) -> JtiStorage:
+    """The storage of a URL, which opens where it is there already: a mistyped URL makes no empty one."""
+    storage = open_storage(url)
+    storage.may_create = False
+    return storage
+
+
 @asynccontextmanager
-async def opened(url: str, timeout: float) -> AsyncIterator[Opened]:
-    """The storage of a URL, opened and found serving; closed at the end."""
-    storage = Opened(open_storage(url), timeout)
+async def opened(there: JtiStorage, timeout: float) -> AsyncIterator[Opened]:
+    """A storage, opened and found serving; closed at the end."""
+    storage = Opened(there, timeout)
     try:
         await storage(storage.storage.open)
         await storage(storage.storage.ping)
@@ -53,7 +60,7 @@ async def opened(url: str, timeout: float) -> AsyncIterator[Opened]:
 
 def manager_of(url: str, timeout: float) -> SessionManager:
     """A manager for what needs no secret: to list and to end sessions."""
-    return SessionManager(SessionConfig(storage=url, storage_timeout=timeout), environ={})
+    return SessionManager(SessionConfig(storage=existing(url), storage_timeout=timeout), environ={})
 
 
 class LookOnly(JtiStorage):
@@ -65,7 +72,7 @@ class LookOnly(JtiStorage):
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        return cls(open_storage(url))
+        return cls(existing(url))
 
     async def open(self) -> None:
         await self.inner.open()

@@ -40,6 +40,10 @@ class JtiStorage(ABC):
     refuses another one, and names who must be upgraded. One that does not say so inherits the version of whatever core
     is installed, and is never refused."""
 
+    may_create: bool = True
+    """Whether `open` makes what is missing of the database: a file, a table, a collection. Who only looks, as the
+    command line does, sets it to False before `open`, which then raises StorageUnavailable where nothing is there."""
+
     @property
     def waits(self) -> Mapping[str, float]:
         """The options by which somebody has set how many seconds a call may wait by itself; by default none.
@@ -132,6 +136,13 @@ class JtiStorage(ABC):
     @abstractmethod
     async def ping(self) -> None:
         """Raises StorageUnavailable where the storage cannot serve: reads and writes both."""
+
+    async def facts(self) -> Mapping[str, str]:
+        """What an operator may want to know of the open database beside its records, by topic; by default nothing.
+
+        For `doctor`: the server and its version, the schema, the indexes, how far its clock is from this machine's.
+        """
+        return {}
 
     async def __aenter__(self) -> Self:
         await self.open()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Self
 
-from ..errors import ConfigError, DuplicateRecord
+from ..errors import ConfigError, DuplicateRecord, StorageUnavailable
 from .contract import Clock, JtiRecord, JtiStorage
 
 __all__ = ["MemoryStorage"]
@@ -27,6 +27,10 @@ class MemoryStorage(JtiStorage):
         if url.lower() != "memory://":
             raise ConfigError("a memory storage takes no address and no options: write memory://")
         return cls()
+
+    async def open(self) -> None:
+        if not self.may_create and not self._records:
+            raise StorageUnavailable("a memory storage is seen by the process of its application alone")
 
     async def insert(self, record: JtiRecord) -> None:
         if self._live(record.sid) is not None:

@@ -145,6 +145,7 @@ def test_the_storage_of_a_file_comes_before_that_of_the_environment(
     (tmp_path / "app.toml").write_text(f'storage = "{url}"\n')
     look = ("inspect", "--json", "--file", "app.toml")
     elsewhere = f"sqlite:///{tmp_path}/elsewhere.db"
+    put(elsewhere)
     assert shell(*look, stdin=token, SESSION_STORAGE=elsewhere).data["storage"] == "found"
     assert shell(*look, "--storage", elsewhere, stdin=token).data["code"] == "JWT_JTI_REVOKED"
 

@@ -1,11 +1,14 @@
 """``sessions``, ``purge``, ``doctor`` and ``copy``, on SQLite files and on a MongoDB server."""
 
+import re
 import time
 
+from support.pages import rows, text
 from support.sessions import NAME
 from support.shell import Shell, everything, put
 
 from aiohttp_lionrock import JtiRecord
+from aiohttp_lionrock.cli import exits
 
 NOW = int(time.time())
 LATER = NOW + 3600
@@ -29,7 +32,6 @@ def test_the_sessions_of_a_subject_are_listed_newest_first(shell: Shell, log_in,
     assert " UTC, 2 h " in second
     data = shell("sessions", "list", "ann", "--json", SESSION_STORAGE=url).data
     assert [row["labels"] for row in data["sessions"]] == [{"device": "a phone\x1b"}, {}]
-    assert shell("sessions", "list", "eve", "--storage", url).out == "eve has no session\n"
 
 
 def test_sessions_are_counted(shell: Shell, url: str) -> None:
@@ -125,3 +127,30 @@ def test_the_same_storage_is_not_copied_onto_itself(shell: Shell, url: str) -> N
     ran = shell("copy", "--from", url, "--to", url)
     assert ran.code == 2
     assert "are the same storage" in ran.err
+
+
+def test_a_command_that_finds_nothing_exits_as_the_page_says(shell: Shell, url: str) -> None:
+    put(url)
+    found = {}
+    for words in ("sessions list eve", "sessions revoke x", "sessions revoke-subject eve", "sessions count", "purge"):
+        for options in ([], ["--json"]):
+            ran = shell(*words.split(), *options, "--storage", url)
+            found[" ".join(words.split()[:2])] = ran.code
+        assert ran.data
+    assert found == {
+        "sessions list": 1,
+        "sessions revoke": 1,
+        "sessions revoke-subject": 1,
+        "sessions count": 0,
+        "purge": 0,
+    }
+    assert shell("sessions", "list", "eve", "--storage", url).out == "eve has no session\n"
+    assert shell("sessions", "revoke-subject", "eve", "--storage", url).out == "eve has no session\n"
+    told = {
+        name.strip("`"): int(no != "")
+        for names, _, no in rows("command-line", "Exit codes")
+        for name in names.split(", ")
+    }
+    assert {name: told[name] for name in found} == found
+    codes = [exits.WRONG, exits.UNAVAILABLE, exits.INTERRUPTED]
+    assert re.findall(r"(\d+) where", text("command-line").split("Of each: ")[1]) == [str(code) for code in codes]

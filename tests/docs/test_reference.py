@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from support.pages import DOCS, ROOT, Serve, ask, cookies_of, examples, program, rows, shell, text
+from support.pages import DOCS, ROOT, SECRET, Serve, ask, cookies_of, examples, program, rows, shell, text
 
 import aiohttp_lionrock
 import aiohttp_lionrock.testing
@@ -149,14 +149,27 @@ def test_every_public_name_is_on_the_page_of_the_api() -> None:
     assert {name.removeprefix("aiohttp_lionrock.testing.") for name in told} >= set(aiohttp_lionrock.testing.__all__)
 
 
-def test_the_commands_do_what_the_page_says(place: Path) -> None:
-    assert [call.strip("`").split()[0] for cell, _ in rows("command-line") for call in cell.split(", ")] == [
+async def test_the_commands_do_what_the_page_says(place: Path) -> None:
+    assert [
+        call.strip("`").split()[0] for cell, _ in rows("command-line", "Commands") for call in cell.split(", ")
+    ] == [
         *("secret", "backends", "check", "inspect", "sessions", "sessions", "sessions", "sessions", "sessions"),
         *("purge", "doctor", "copy"),
     ]
-    [lines] = examples("command-line", "sh")
-    shell(lines, SESSION_STORAGE="sqlite:///sessions.db")
+    lines, look = examples("command-line", "sh")
+    url = f"sqlite:///{place}/sessions.db"
+    async with SessionManager(SessionConfig(storage=url)) as manager:
+        session = await manager.load({})
+        session["sub"] = "ann"
+        [change] = await manager.save(session)
+    (place / "token.txt").write_text(f"{change.value}\n")
+    told = shell(look, SESSION_SECRET=SECRET, SESSION_STORAGE=url)
+    assert told.startswith("verdict     honoured: ")
+    assert f"sid         {session.sid}\n" in told
+    done = shell(lines, SESSION_STORAGE=url)
+    assert "ended 1 session of ann" in done
     assert (place / "copy.db").exists()
+    assert "ann is not logged in\nann has no session\nnothing to end\n" in shell(lines, SESSION_STORAGE=url)
 
 
 def test_every_test_that_holds_a_promise_is_there() -> None:

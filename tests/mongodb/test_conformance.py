@@ -50,6 +50,9 @@ class _MongoDB:
         storage: JtiStorage = await self.storage_at(wired, clock)
         return storage
 
+    def bare_url(self: Any) -> str:
+        return database_url(self.url, self.database)
+
     async def make_sibling(self: Any, clock: Clock) -> JtiStorage:
         storage: JtiStorage = await self.storage_at(database_url(self.url, self.database), clock)
         return storage

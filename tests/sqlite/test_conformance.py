@@ -34,6 +34,9 @@ class TestSqliteFile(SharedStorageConformance):
         self.folder.mkdir()
         return await self.make_sibling(clock)
 
+    def bare_url(self) -> str:
+        return f"sqlite:///{self.folder}/sessions.db"
+
     async def make_sibling(self, clock: Clock) -> JtiStorage:
         return SqliteStorage(self.folder / "sessions.db", clock=clock)
 
@@ -52,5 +55,8 @@ class TestSqliteFile(SharedStorageConformance):
 
 
 class TestSqliteMemory(StorageConformance):
+    def bare_url(self) -> str:
+        return "sqlite://"
+
     async def make_storage(self, clock: Clock) -> JtiStorage:
         return SqliteStorage(":memory:", clock=clock)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import sqlite3
 import threading
 from contextlib import closing
@@ -180,3 +181,38 @@ async def test_a_cancelled_open_hurts_nobody_else(path: Path, both: bool) -> Non
         await storage.ping()
         await storage.aclose()
         assert held(path.parent)[1] == []
+
+
+@pytest.mark.parametrize("storage_of", [lambda path: SqliteStorage(path, mode="rw"), lambda path: only_there(path)])
+async def test_what_is_not_there_is_not_created_where_that_is_not_wanted(path: Path, storage_of: Any) -> None:
+    storage = storage_of(path)
+    for what in ("no such file", "no table lionrock_sessions"):
+        with pytest.raises(StorageUnavailable, match=f"sessions.db: there is {what}; correct the URL, or start"):
+            await storage.open()
+        assert path.exists() == (what != "no such file")
+        path.touch()
+    assert path.read_bytes() == b""
+    assert [file.name for file in path.parent.iterdir()] == ["sessions.db"]
+    async with SqliteStorage(path) as another:
+        await another.insert(record())
+    async with storage:
+        assert await storage.get("sid") is not None
+        await storage.ping()
+
+
+def only_there(path: Path) -> SqliteStorage:
+    storage = SqliteStorage(path)
+    storage.may_create = False
+    return storage
+
+
+async def test_the_facts_are_the_file_its_schema_and_its_indexes(path: Path) -> None:
+    async with SqliteStorage(path, table="visits") as storage:
+        facts = await storage.facts()
+        assert re.fullmatch(rf"{path}, \d KiB, by SQLite {sqlite3.sqlite_version}", facts["file"])
+        assert facts["schema"] == "table visits, version 3"
+        assert facts["indexes"].split(", ") == ["visits__due_at", "visits__subject"]
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("DROP INDEX visits__due_at")
+            other.execute("DROP INDEX visits__subject")
+        assert (await storage.facts())["indexes"].startswith("none: ")

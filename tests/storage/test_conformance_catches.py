@@ -102,6 +102,9 @@ class MemoryTests(StorageConformance):
     bad_urls = [("memory://" + StorageConformance.password, "no address")]
     good_url = "memory://"
 
+    def bare_url(self):
+        return "memory://"
+
     async def make_storage(self, clock):
         return MemoryStorage(clock=clock)
 """

@@ -17,6 +17,9 @@ class TestMemoryStorage(StorageConformance):
         (url, "write memory://") for url in ("memory://host", f"memory://u:{StorageConformance.password}@", "memory:")
     )
 
+    def bare_url(self) -> str:
+        return "memory://"
+
     async def make_storage(self, clock: Clock) -> JtiStorage:
         return MemoryStorage(clock=clock)
 

@@ -39,7 +39,7 @@ class StorageConformance(
     """Every promise of the storage contract as a test of its own; a backend's tests subclass it.
 
     Give `make_storage`; it is called once for each test, and the suite opens and closes what it gives. `break_storage`,
-    `corrupt`, `bad_urls` and `good_url` are optional; each that is given adds its tests.
+    `corrupt`, `bad_urls`, `good_url` and `bare_url` are optional; each that is given adds its tests.
     """
 
 

@@ -24,6 +24,10 @@ class Hooks:
     good_url: str = ""
     """Optional: a URL that `from_url` takes. Nothing needs to be there: it is never opened."""
 
+    def bare_url(self) -> str:
+        """Optional: the URL of the database of `make_storage`, with as little in it as `from_url` can do with."""
+        raise NotImplementedError
+
     async def make_storage(self, clock: Clock) -> JtiStorage:
         """Gives an unopened storage with this clock, on an empty database that belongs to this test alone."""
         raise NotImplementedError("a conformance test must say how its storage is made")

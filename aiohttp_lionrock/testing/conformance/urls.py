@@ -20,7 +20,7 @@ HARMLESS = ("os.putenv", "os.unsetenv", "os.add_dll_directory")
 
 
 class Urls(Case):
-    """Promises of from_url; there where a backend gives `bad_urls` or `good_url`."""
+    """Promises of from_url; there where a backend gives `bad_urls`, `good_url` or `bare_url`."""
 
     @needs("bad_urls")
     async def test_before_open_a_bad_url_is_refused_with_what_is_wrong(self) -> None:
@@ -44,6 +44,13 @@ class Urls(Case):
             self.assertIsInstance(storage, type(self.storage), "from_url makes a storage of its class")
             await storage.aclose()
         self.assertIsNot(one, two, "each call makes a storage of its own")
+
+    @needs("bare_url")
+    async def test_a_url_without_options_opens_and_serves(self) -> None:
+        self.storage = await self.from_url(self.bare_url())
+        self.addAsyncCleanup(self.storage.aclose)
+        await self.storage.open()
+        await self.assert_works()
 
     async def refusal(self, url: str) -> ConfigError:
         """The error with which from_url refuses a URL."""

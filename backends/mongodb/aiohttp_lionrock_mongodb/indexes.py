@@ -6,7 +6,7 @@ from typing import Any
 from pymongo.errors import OperationFailure
 from pymongo.operations import IndexModel
 
-from aiohttp_lionrock.errors import ConfigError
+from aiohttp_lionrock.errors import ConfigError, StorageUnavailable
 
 from .driver import Collection
 
@@ -37,15 +37,28 @@ NO_TTL = (
 )
 
 
-async def prepare_indexes(collection: Collection) -> None:
-    """Creates the indexes that are missing. Raises ConfigError where one has another shape than ours."""
+async def prepare_indexes(collection: Collection, may_create: bool) -> None:
+    """Creates the indexes that are missing, or raises StorageUnavailable where that is not allowed.
+
+    Raises ConfigError where one has another shape than ours.
+    """
     there = await _shapes(collection)
     if missing := _missing(there, collection.name):
+        if not may_create:
+            raise StorageUnavailable(_absence(there, collection.name), maybe_done=False)
         await _create(collection, missing)
         there = await _shapes(collection)
         _missing(there, collection.name)
     if EXPIRES_WITHOUT_TTL in there:
         logger.warning(NO_TTL, collection.name)
+
+
+def _absence(there: dict[str, dict[str, Any]], collection: str) -> str:
+    state = "is not one of this storage: its indexes are missing" if there else "is not there: nothing is stored yet"
+    return (
+        f"the MongoDB collection {collection} {state}; correct the database or the collection of the URL, "
+        "or start an application, which creates what is missing"
+    )
 
 
 async def _shapes(collection: Collection) -> dict[str, dict[str, Any]]:

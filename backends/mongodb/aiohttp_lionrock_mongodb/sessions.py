@@ -3,12 +3,13 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
 from aiohttp_lionrock.errors import ConfigError, CorruptRecord, DuplicateRecord, StorageUnavailable
-from aiohttp_lionrock.storage import JtiRecord
+from aiohttp_lionrock.storage import Clock, JtiRecord
 
 from .calls import Calls, settle
 from .documents import Document, expired, expired_by_date, live, this_write, to_document, to_record
@@ -35,14 +36,14 @@ class Sessions:
         self._settled: Reign | None = None
 
     @classmethod
-    async def open(cls, place: Place, name: str, calls: Calls) -> "Sessions":
+    async def open(cls, place: Place, name: str, calls: Calls, *, may_create: bool) -> "Sessions":
         """Asks the server what it is, prepares the indexes and makes sure that sessions can be read and written."""
         hello = await calls.read(_hello(place))
         is_replicated = "setName" in hello or hello.get("msg") == "isdbgrid"
         if place.database.read_concern.level == "linearizable" and not is_replicated:
             raise ConfigError("readConcernLevel=linearizable needs a replica set; this MongoDB server is in none")
         sessions = cls(place, name, is_replicated=is_replicated)
-        await calls.read(prepare_indexes(sessions._collection), seconds=INDEX_SECONDS)
+        await calls.read(prepare_indexes(sessions._collection, may_create), seconds=INDEX_SECONDS)
         await calls.read(sessions.ping())
         if not sessions._one_by_one:
             await calls.read(sessions._settled_documents(NOWHERE, 1))
@@ -157,6 +158,21 @@ class Sessions:
         await _hello(self._place)
         await self._collection.delete_one(NOWHERE)
         await self._firm_documents(NOWHERE)
+
+    async def facts(self, clock: Clock) -> dict[str, str]:
+        """What there is beside the documents: the server, the indexes, and how far its clock is from this one."""
+        begin = clock()
+        hello = await _hello(self._place)
+        ahead = hello["localTime"].replace(tzinfo=UTC).timestamp() - (begin + clock()) / 2
+        build = await self._database.command("buildInfo")
+        kind = f"replica set {hello['setName']}" if "setName" in hello else "no replica set"
+        indexes = await self._collection.index_information()
+        return {
+            "server": f"MongoDB {build.get('version')} at {self._place.hosts}, {kind}",
+            "schema": f"collection {self._collection.name} of the database {self._database.name}",
+            "indexes": ", ".join(sorted(name for name in indexes if name != "_id_")),
+            "clock": f"the server's is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this machine's",
+        }
 
     async def _firm_documents(self, place: Document) -> list[dict[str, Any]]:
         """At most one document, as a majority confirms it: a deposed primary finds nothing either."""

@@ -178,6 +178,10 @@ class MongoStorage(JtiStorage):
         opened = self._opened()
         await opened.calls.read(opened.sessions.ping())
 
+    async def facts(self) -> Mapping[str, str]:
+        opened = self._opened()
+        return await opened.calls.read(opened.sessions.facts(self.clock))
+
     async def _read(self, sids: Sequence[str]) -> Mapping[str, JtiRecord | CorruptRecord]:
         """One batch of `get`."""
         opened = self._opened()
@@ -198,7 +202,7 @@ class MongoStorage(JtiStorage):
         place = Place(database, hosts)
         calls = Calls(place, self.timeout)
         try:
-            sessions = await Sessions.open(place, self._collection, calls)
+            sessions = await Sessions.open(place, self._collection, calls, may_create=self.may_create)
         except BaseException as exc:
             await _close(client)
             if client is None and isinstance(exc, RuntimeError):  # each driver's word for an event loop not its own

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp_lionrock.errors import ConfigError, StorageUnavailable
 
 from . import schema
-from .place import Identities, check_access, files_of, identities, prepare_folder
+from .place import WAY_OUT, Identities, check_access, check_there, files_of, identities, prepare_folder, unusable
 from .settings import Settings
 from .transaction import Transaction
 
@@ -43,14 +43,18 @@ def unavailable(path: str, exc: Exception, *, maybe_done: bool) -> StorageUnavai
     return StorageUnavailable(text, maybe_done=maybe_done)
 
 
-def connect_writer(settings: Settings) -> sqlite3.Connection:
+def connect_writer(settings: Settings, may_create: bool) -> sqlite3.Connection:
     """Opens or creates the file and its table. Blocks; raises ConfigError, StorageUnavailable and DRIVER_ERRORS."""
     _check_sqlite()
+    if not may_create:
+        check_there(settings.path)
     prepare_folder(settings.path, settings.create_parents)
     check_access(settings.path)
-    connection = _connect(settings, mode="rwc")
+    connection = _connect(settings, mode="rwc" if may_create else "rw")
     try:
-        schema.check(connection, settings.table)  # before anything is changed in a file that may be another's
+        is_there = schema.is_there(connection, settings.table)  # before anything is changed: it may be another's file
+        if not is_there and not may_create:
+            raise unusable(settings.path, f"there is no table {settings.table}; {WAY_OUT}")
         _use_wal(connection, settings)
         connection.execute(f"PRAGMA synchronous = {settings.synchronous}")
         schema.prepare(connection, settings.table)
@@ -73,9 +77,11 @@ def connect_reader(settings: Settings) -> sqlite3.Connection:
     return connection
 
 
-def connect_memory(settings: Settings) -> sqlite3.Connection:
+def connect_memory(settings: Settings, may_create: bool) -> sqlite3.Connection:
     """A private database in memory, with its table."""
     _check_sqlite()
+    if not may_create:
+        raise unusable(settings.path, "a database in memory is seen by the process of its application alone")
     connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, factory=_MemoryConnection)
     connection.text_factory = _decode
     schema.prepare(connection, settings.table)

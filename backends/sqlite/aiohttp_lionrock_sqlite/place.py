@@ -5,9 +5,20 @@ from pathlib import Path
 
 from aiohttp_lionrock.errors import ConfigError, StorageUnavailable
 
-__all__ = ["Identities", "check_access", "files_of", "identities", "prepare_folder"]
+__all__ = [
+    "WAY_OUT",
+    "Identities",
+    "check_access",
+    "check_there",
+    "files_of",
+    "identities",
+    "prepare_folder",
+    "unusable",
+]
 
 Identities = tuple[tuple[int, int], ...]
+
+WAY_OUT = "correct the URL, or start an application, which creates what is missing unless its mode is rw"
 
 
 def files_of(path: str) -> tuple[str, str, str]:
@@ -21,6 +32,12 @@ def identities(files: tuple[str, ...]) -> Identities:
     return tuple([(file.st_dev, file.st_ino) for file in map(os.stat, files)])
 
 
+def check_there(path: str) -> None:
+    """Raises StorageUnavailable where there is no file."""
+    if not os.path.exists(path):
+        raise unusable(path, f"there is no such file; {WAY_OUT}")
+
+
 def prepare_folder(path: str, create_parents: bool) -> None:
     """Makes sure that a file can lie there. Raises ConfigError, StorageUnavailable and OSError."""
     folder = Path(path).parent
@@ -28,7 +45,7 @@ def prepare_folder(path: str, create_parents: bool) -> None:
         if any(os.path.isfile(parent) for parent in Path(path).parents):
             raise ConfigError(f"SQLite database {path}: a part of the path is a file, not a folder")
         if not create_parents:
-            raise _unusable(path, f"there is no folder {folder}: create it, or let create_parents=true do so")
+            raise unusable(path, f"there is no folder {folder}: create it, or let create_parents=true do so")
         folder.mkdir(parents=True, exist_ok=True)
     if os.path.isdir(path):
         raise ConfigError(f"SQLite database {path}: this is a folder, not a file")
@@ -43,14 +60,15 @@ def check_access(path: str) -> None:
         folder = os.path.dirname(file)
         if not os.path.exists(file):
             if not _may(folder, os.W_OK | os.X_OK):
-                raise _unusable(path, f"the folder {folder} is read-only: let this process create files in it")
+                raise unusable(path, f"the folder {folder} is read-only: let this process create files in it")
         elif not _may(file, os.R_OK):
-            raise _unusable(path, f"{file} may not be read: let this process read and write it")
+            raise unusable(path, f"{file} may not be read: let this process read and write it")
         elif not _may(file, os.W_OK):
-            raise _unusable(path, f"{file} is read-only: let this process write it")
+            raise unusable(path, f"{file} is read-only: let this process write it")
 
 
-def _unusable(path: str, reason: str) -> StorageUnavailable:
+def unusable(path: str, reason: str) -> StorageUnavailable:
+    """The error of a database that cannot be used for this reason."""
     return StorageUnavailable(f"SQLite database {path}: {reason}", maybe_done=False)
 
 

@@ -14,7 +14,7 @@ from struct import Struct
 
 from aiohttp_lionrock.errors import ConfigError
 
-__all__ = ["COLUMNS", "VERSION", "VERSIONS_TABLE", "check", "hash_of", "prepare"]
+__all__ = ["COLUMNS", "VERSION", "VERSIONS_TABLE", "hash_of", "is_there", "prepare"]
 
 VERSION = 3
 VERSIONS_TABLE = "lionrock_schema"
@@ -67,11 +67,11 @@ def hash_of(sid: str) -> int:
     return key
 
 
-def check(connection: sqlite3.Connection, table: str) -> None:
+def is_there(connection: sqlite3.Connection, table: str) -> bool:
     """Changes nothing. Raises ConfigError where a table of this name is there and cannot be ours."""
     with connection:
         connection.execute("BEGIN")
-        _is_there(connection, table)
+        return _is_there(connection, table)
 
 
 def prepare(connection: sqlite3.Connection, table: str) -> None:

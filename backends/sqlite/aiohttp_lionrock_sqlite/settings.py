@@ -36,6 +36,7 @@ OPTIONS = {
         "lionrock_sessions",
     ),
     "create_parents": Option(flag, False),
+    "mode": Option(one_of("rw", "rwc"), "rwc"),
 }
 _URL_OPTIONS = UrlOptions("SQLite", OPTIONS)
 
@@ -49,6 +50,7 @@ class Settings:
     busy_timeout: float = OPTIONS["busy_timeout"].default
     table: str = OPTIONS["table"].default
     create_parents: bool = OPTIONS["create_parents"].default
+    mode: str = OPTIONS["mode"].default
 
     def __post_init__(self) -> None:
         faults = Faults()

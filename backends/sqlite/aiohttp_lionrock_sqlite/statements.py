@@ -99,6 +99,11 @@ class Statements:
         self.purge: str = f'DELETE FROM "{table}" WHERE {due} AND expires_at <= ?'
         self.defer: str = f'UPDATE "{table}" SET due_at = expires_at WHERE {due} AND expires_at > ?'
         self.can_read: str = f'SELECT 1 FROM "{table}" LIMIT 1'
+        self.facts: str = (
+            "SELECT sqlite_version(), page_count * page_size,"
+            f" (SELECT group_concat(name, ', ') FROM pragma_index_list('{table}'))"
+            " FROM pragma_page_count(), pragma_page_size()"
+        )
         # What changes nothing is not written, and would go well on a disk that is full; this is written.
         self.can_write: str = (
             f"INSERT OR REPLACE INTO {VERSIONS_TABLE}"

@@ -14,7 +14,7 @@ from aiohttp_lionrock.storage import Clock, Coalescer, JtiRecord, JtiStorage, is
 
 from .connection import connect_memory, connect_writer
 from .database import Database
-from .schema import hash_of
+from .schema import VERSION, hash_of
 from .settings import OPTIONS, Settings
 from .statements import Row, Statements, judge, record_of, row_of, sound, to_json
 from .transaction import Deletes, PurgeStep, Transaction, Writes
@@ -35,9 +35,9 @@ class _Write:
 class SqliteStorage(JtiStorage):
     """Keeps the records in one table of a SQLite file, or of a private database in memory (``:memory:``).
 
-    ``busy_timeout`` is how many seconds to wait for another process's lock: above 0, at most 60. Concurrent calls of
-    one kind share a statement or a commit. An open storage must not be carried across a fork. Raises ConfigError with
-    every fault of the arguments.
+    ``busy_timeout`` is how many seconds to wait for another process's lock: above 0, at most 60. With the mode "rw"
+    nothing is created that is missing. Concurrent calls of one kind share a statement or a commit. An open storage
+    must not be carried across a fork. Raises ConfigError with every fault of the arguments.
     """
 
     CONTRACT: ClassVar[int] = 1
@@ -50,13 +50,14 @@ class SqliteStorage(JtiStorage):
         busy_timeout: float = 1.0,
         table: str = "lionrock_sessions",
         create_parents: bool = False,
+        mode: str = "rwc",
         clock: Clock | None = None,
     ) -> None:
         super().__init__(clock=clock)
-        self._settings = Settings(os.fspath(path), synchronous, busy_timeout, table, create_parents)
+        self._settings = Settings(os.fspath(path), synchronous, busy_timeout, table, create_parents, mode)
+        self.may_create = self._settings.mode == "rwc"
         # In memory the one connection is the database: cached, a second opening finds it again.
-        connect = cache(connect_memory) if self._settings.in_memory else connect_writer
-        self._connect = partial(connect, self._settings)
+        self._connect = cache(connect_memory) if self._settings.in_memory else connect_writer
         self._sql = Statements(table)
         self._opening: asyncio.Task[Database] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -83,7 +84,8 @@ class SqliteStorage(JtiStorage):
         try:
             if self._closing is not None and not self._closing.done():  # two threads on one database in memory
                 await asyncio.wait([self._closing])
-            return await Database.open(self._settings, self._connect)
+            connect = partial(self._connect, self._settings, self.may_create)
+            return await Database.open(self._settings, connect)
         except Exception:
             if self._opening is asyncio.current_task():
                 self._opening = None
@@ -166,6 +168,14 @@ class SqliteStorage(JtiStorage):
     async def ping(self) -> None:
         await self._database.read(self._sql.can_read)
         await self._database.write(self._sql.can_write)
+
+    async def facts(self) -> Mapping[str, str]:
+        [(version, size, indexes)] = await self._database.read(self._sql.facts)
+        return {
+            "file": f"{self._settings.path}, {size // 1024} KiB, by SQLite {version}",
+            "schema": f"table {self._settings.table}, version {VERSION}",
+            "indexes": indexes or "none: look-ups of a subject and purges read the whole table",
+        }
 
     async def _find(self, sids: Sequence[str]) -> dict[str, JtiRecord | CorruptRecord]:
         """What the keys of these sids lead to: a record of another sid with the same key, too, under its own."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Self
 
 from aiohttp_lionrock.errors import ConfigError, CorruptRecord, StorageUnavailable
-from aiohttp_lionrock.storage import Clock, Faults, JtiRecord, Option, UrlOptions, number
+from aiohttp_lionrock.storage import Clock, Faults, JtiRecord, Option, UrlOptions, number, whole
 from aiohttp_lionrock.storage.memory import MemoryStorage
 from aiohttp_lionrock.testing import StorageConformance
 
@@ -333,6 +333,9 @@ class HasUrls:
         (f"shelf://host?colour={PASSWORD}", "unknown shelf option"),
     )
 
+    def bare_url(self) -> str:
+        return "shelf://host"
+
 
 OPTIONS = UrlOptions("shelf", {"size": Option(number(1, 9), 1)})
 
@@ -393,6 +396,24 @@ class RepeatsTheUrlInTheCause(Addressed):
             return super().from_url(url)
         except ConfigError as exc:
             raise exc from ValueError(url)
+
+
+OPENS = "a_url_without_options_opens_and_serves"
+
+
+@caught_by(OPENS)
+class HasAnOptionWithoutADefault(Addressed):
+    _size: Any = 1
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        storage = super().from_url(url)
+        options, _ = UrlOptions("shelf", {"size": Option(whole(1, 9))}).read(url.partition("?")[2], Faults())
+        storage._size = options["size"]
+        return storage
+
+    async def open(self) -> None:
+        range(self._size)
 
 
 class HasUrlsWithoutAPassword:

@@ -10,7 +10,7 @@ def main() -> int:
     try:
         import click  # noqa: F401
     except ModuleNotFoundError:
-        print("Error: the command line needs click: pip install 'aiohttp-lionrock[cli]'", file=sys.stderr)  # noqa: T201
+        print("Error: the command line needs click: pip install 'click>=8.2'", file=sys.stderr)  # noqa: T201
         return 1
     from .cli.program import run
 

@@ -43,12 +43,12 @@ class Limits:
     """The ends that a configuration sets to every session; times in whole seconds."""
 
     def __init__(self, config: SessionConfig) -> None:
-        self.idle = _whole(config.idle_timeout)
+        self.idle: int | None = _whole(config.idle_timeout)
         self.touch = _whole(config.touch_interval)
         if self.touch is None and self.idle is not None:
             self.touch = max(1, self.idle // 10)
-        self.total = _whole(config.max_lifetime)
-        self.anonymous = _whole(config.anonymous_lifetime)
+        self.total: int | None = _whole(config.max_lifetime)
+        self.anonymous: int | None = _whole(config.anonymous_lifetime)
         self._has_refresh = config.refresh is not None
         self._access = config.access
         self._tolerance = config.clock_tolerance

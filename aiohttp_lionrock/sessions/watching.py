@@ -38,7 +38,7 @@ class Watcher:
         self.expires_at = expires_at
         self.every = every
         self.ended: str | None = None
-        self.is_stopped = False
+        self.is_stopped: bool = False
         self._watching = watching
         self._on_end = on_end
 

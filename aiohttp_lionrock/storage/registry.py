@@ -144,7 +144,9 @@ def _unknown(scheme: str, installed: Iterable[str]) -> UnknownBackend:
     if scheme in FIRST_PARTY and getattr(sys, "frozen", False):
         hint = f"; this application is frozen: build it with --hidden-import {FIRST_PARTY[scheme].package}"
     elif scheme in FIRST_PARTY:
-        hint = f"; pip install {FIRST_PARTY[scheme].distribution}"
+        distribution = FIRST_PARTY[scheme].distribution
+        folder = f"./backends/{distribution.removeprefix(f'{CORE}-')}"
+        hint = f"; install the distribution {distribution} (from a checkout of {CORE}: pip install {folder})"
     elif nearest := get_close_matches(scheme, names, n=1, cutoff=0.5):
         hint = f"; did you mean {nearest[0]!r}?"
     return UnknownBackend(scheme, names, hint)

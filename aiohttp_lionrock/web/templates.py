@@ -26,7 +26,7 @@ def setup_jinja2(
     try:
         import aiohttp_jinja2
     except ImportError as exc:
-        raise ConfigError("aiohttp-jinja2 is not installed: pip install 'aiohttp-lionrock[jinja2]'") from exc
+        raise ConfigError("aiohttp-jinja2 is not installed: pip install 'aiohttp-jinja2>=1.6'") from exc
     return aiohttp_jinja2.setup(app, *args, context_processors=[session_context, *context_processors], **options)
 
 

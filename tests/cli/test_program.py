@@ -115,7 +115,7 @@ def test_without_click_the_pip_line_is_said(tmp_path: Path) -> None:
     script = "import runpy, sys; sys.modules['click'] = None; runpy.run_module('aiohttp_lionrock', run_name='__main__')"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
     assert ran.returncode == 1
-    assert ran.stderr == "Error: the command line needs click: pip install 'aiohttp-lionrock[cli]'\n"
+    assert ran.stderr == "Error: the command line needs click: pip install 'click>=8.2'\n"
 
 
 def test_the_script_is_installed() -> None:

@@ -37,14 +37,15 @@ def check_core_alone() -> None:
             open_storage(f"{scheme}://")
         except UnknownBackend as exc:
             message = str(exc)
-        assert f"pip install aiohttp-lionrock-{scheme}" in message, message
+        for way in (f"install the distribution aiohttp-lionrock-{scheme}", f"pip install ./backends/{scheme}"):
+            assert way in message, message
 
 
 def check_command_line_asks_for_click() -> None:
     for command in ([sys.executable, "-m", "aiohttp_lionrock"], [Path(sys.executable).with_name("aiohttp-lionrock")]):
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         assert ran.returncode == 1, ran
-        assert ran.stderr.endswith("pip install 'aiohttp-lionrock[cli]'\n"), ran.stderr
+        assert ran.stderr.endswith("pip install 'click>=8.2'\n"), ran.stderr
 
 
 def check_backends() -> None:

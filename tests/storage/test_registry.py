@@ -179,8 +179,9 @@ def test_a_known_backend_that_is_not_installed_comes_with_its_pip_line(
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [str(site.folder)])
     site.install("shelf", {"shelf": "shelf_backend:Storage"})
+    way = f"(from a checkout of aiohttp-lionrock: pip install ./backends/{scheme.partition('+')[0]})"
     message = refusal(f"{scheme}://user:hunter2@host/x")
-    assert message.endswith(f"(installed: memory, shelf); pip install {distribution}")
+    assert message.endswith(f"(installed: memory, shelf); install the distribution {distribution} {way}")
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     assert refusal(f"{scheme}://h/x").endswith(f"with --hidden-import {distribution.replace('-', '_')}")
 

@@ -98,7 +98,8 @@ def test_a_backend_that_is_not_there_comes_with_its_pip_line(tmp_path: Path, oth
     (app / "__main__.py").write_text(SCRIPT)
     assert run(app, others, "memory://", "sqlite:///x.db") == [
         f"{CORE} MemoryStorage",
-        "no storage backend named 'sqlite' is installed (installed: memory); pip install aiohttp-lionrock-sqlite",
+        "no storage backend named 'sqlite' is installed (installed: memory); install the distribution "
+        "aiohttp-lionrock-sqlite (from a checkout of aiohttp-lionrock: pip install ./backends/sqlite)",
     ]
 
 

@@ -277,7 +277,7 @@ async def test_while_the_storage_is_away_only_templates_that_need_the_session_ge
 
 def test_without_the_package_the_pip_line_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "aiohttp_jinja2", None)
-    with pytest.raises(ConfigError, match=r"pip install 'aiohttp-lionrock\[jinja2\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'aiohttp-jinja2>=[0-9.]+'"):
         setup_jinja2(web.Application())
 
 

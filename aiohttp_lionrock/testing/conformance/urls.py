@@ -47,7 +47,7 @@ class Urls(Case):
 
     @needs("bare_url")
     async def test_a_url_without_options_opens_and_serves(self) -> None:
-        self.storage = await self.from_url(self.bare_url())
+        self.storage: JtiStorage = await self.from_url(self.bare_url())
         self.addAsyncCleanup(self.storage.aclose)
         await self.storage.open()
         await self.assert_works()

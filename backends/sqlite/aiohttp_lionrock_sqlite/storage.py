@@ -55,7 +55,7 @@ class SqliteStorage(JtiStorage):
     ) -> None:
         super().__init__(clock=clock)
         self._settings = Settings(os.fspath(path), synchronous, busy_timeout, table, create_parents, mode)
-        self.may_create = self._settings.mode == "rwc"
+        self.may_create: bool = self._settings.mode == "rwc"
         # In memory the one connection is the database: cached, a second opening finds it again.
         self._connect = cache(connect_memory) if self._settings.in_memory else connect_writer
         self._sql = Statements(table)

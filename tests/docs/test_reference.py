@@ -185,14 +185,6 @@ def test_the_frequently_asked_questions_name_what_is_there() -> None:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())
-def test_every_link_of_a_page_leads_somewhere(path: Path) -> None:
-    """Sphinx checks the headings; links also work where the files are read as they are."""
-    for target in re.findall(r"\]\(([^)#][^)]*?)(?:#[^)]*)?\)", path.read_text()):
-        if not target.startswith(("http://", "https://")):
-            assert (path.parent / target).resolve().exists(), target
-
-
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())
 def test_a_page_stands_alone_and_fits(path: Path) -> None:
     page = path.read_text()
     for word in ("DESIGN", "WIRE.md", "SECURITY.md", "STYLE.md", "pip install aiohttp-lionrock", "pypi.org"):

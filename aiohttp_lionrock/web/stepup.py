@@ -34,7 +34,7 @@ async def check_fresh(
 def fresh_login(
     max_age: float = 600, *, stale: type[web.HTTPException] | None = None
 ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-    """The same as a decorator of a handler, be it a function, a method or that of a `View`: ``@fresh_login(300)``.
+    """`check_fresh` as a decorator of a handler, be it a function, a method or that of a `View`: ``@fresh_login(300)``.
 
     Raises TypeError where ``max_age`` is not a number of seconds.
     """

@@ -12,7 +12,7 @@ from aiohttp_lionrock_sqlite.settings import OPTIONS
 from support.pages import Serve, ask, assert_unavailable, blocks_of, cookies_of, examples, program, rows, shell, text
 
 from aiohttp_lionrock import ConfigError, MemoryStorage, open_storage
-from aiohttp_lionrock.storage import MAX_METADATA_BYTES, MAX_TEXT, JtiRecord
+from aiohttp_lionrock.storage import MAX_METADATA_BYTES, MAX_TEXT, Faults, JtiRecord, Option, UrlOptions, whole
 
 
 @pytest.mark.parametrize("url", [None, "memory://", "sqlite:///sessions.db"])
@@ -89,7 +89,7 @@ async def test_a_backend_written_from_the_page_passes_the_suite_and_serves_an_ap
     place: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = blocks_of("backends/write")[0]
-    suite = blocks_of("backends/write")[1]
+    suite = blocks_of("backends/write")[2]
     assert len(suite.partition("\n\nclass ")[2].splitlines()) < 25
     (place / "jsonfile_sessions.py").write_text(backend)
     (place / "test_jsonfile_sessions.py").write_text(suite)
@@ -113,6 +113,21 @@ async def test_a_backend_written_from_the_page_passes_the_suite_and_serves_an_ap
     assert [await ask(client, "/") for _ in range(2)] == [{"visits": 1}, {"visits": 2}]
     (place / "sessions.json").write_text("garbage")
     assert_unavailable(await client.get("/"))
+
+
+def test_options_are_read_as_the_page_says() -> None:
+    names = program("backends/write", 1)
+    expected = {"timeout": 1.5, "rows": 100, "tls": False, "level": "majority", "table": "sessions", "region": None}
+    assert names["options"] == {**expected, "level": "all"}
+    faults = Faults()
+    names["OPTIONS"].read("region=hush&timeout=0&tabel=x", faults)
+    assert faults.found == [
+        "the Shelf option region must be a region, as in eu-1",
+        "the Shelf option timeout must be a number of seconds above 0 and at most 60",
+        "unknown Shelf option tabel; did you mean table?",
+    ]
+    others = UrlOptions("Shelf", {"size": Option(whole(1, 9))}, others=True)
+    assert others.read("pool=a%20b", Faults()) == ({"size": None}, [("pool", "a%20b")])
 
 
 def test_the_limits_of_the_page_are_those_of_a_record() -> None:

@@ -1,8 +1,10 @@
 """What the reference pages list is what the code has."""
 
 import ast
+import inspect
 import re
 from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from aiohttp import web
 from support.pages import DOCS, ROOT, SECRET, Serve, ask, cookies_of, examples, program, rows, shell, text
 
 import aiohttp_lionrock
+import aiohttp_lionrock.storage
 import aiohttp_lionrock.testing
 from aiohttp_lionrock import (
     AccessTokenConfig,
@@ -18,6 +21,7 @@ from aiohttp_lionrock import (
     CookieConfig,
     JtiConfig,
     JtiRecord,
+    JtiStorage,
     RefreshTokenConfig,
     Session,
     SessionConfig,
@@ -139,13 +143,51 @@ async def test_the_clock_of_a_manager_can_be_moved(serve: Serve) -> None:
     assert await ask(client, "/") == {"visits": 1}
 
 
+def of_api(name: str) -> Any:
+    """What a name on the page of the API stands for."""
+    for place in (aiohttp_lionrock, aiohttp_lionrock.storage, aiohttp_lionrock.testing):
+        try:
+            return attrgetter(name)(place)
+        except AttributeError:
+            continue
+    raise AssertionError(f"there is no {name}")
+
+
+def row_of_api(name: str) -> list[str]:
+    """The row that belongs on the page: how it is called, and the first line of its docstring."""
+    found = of_api(name)
+    call = name
+    if inspect.isroutine(found):
+        given = inspect.signature(found)
+        parameters = [one.replace(annotation=one.empty) for one in given.parameters.values() if one.name != "self"]
+        call += str(inspect.Signature(parameters))
+    if inspect.iscoroutinefunction(found):
+        call = f"await {call}"
+    line = str(inspect.getdoc(found)).splitlines()[0]
+    return [f"`{call}`", line.replace("``", "`")]
+
+
+def members(owner: type) -> set[str]:
+    """The members of a class that are documented there."""
+    own = [name for name, value in vars(owner).items() if not name.startswith("_") and getattr(value, "__doc__", None)]
+    return {f"{owner.__name__}.{name}" for name in own if not isinstance(vars(owner)[name], int)}
+
+
+def test_the_tables_of_the_api_have_every_name_with_the_first_line_of_its_docstring() -> None:
+    told = {re.sub(r"`(?:await )?([\w.]+).*", r"\1", row[0]): row for row in rows("api")}
+    expected = {*aiohttp_lionrock.__all__, *aiohttp_lionrock.storage.__all__, *aiohttp_lionrock.testing.__all__}
+    expected |= members(Session) | members(SessionManager) | members(JtiStorage)
+    expected -= {*errors.__all__, "Clock", "MAX_TEXT", "MAX_NUMBER", "MAX_METADATA_BYTES"}
+    assert expected - told.keys() == set()
+    assert list(told.values()) == [row_of_api(name) for name in told]
+
+
 def test_every_public_name_is_on_the_page_of_the_api() -> None:
     page = text("api")
     told = set(re.findall(r"^\.\. auto\w+:: ([\w.]+)$", page, re.MULTILINE)) | set(errors.__all__)
     assert set(aiohttp_lionrock.__all__) - told == set()
     for name in told - set(errors.__all__):
-        owner = aiohttp_lionrock.testing if "." in name else aiohttp_lionrock
-        assert hasattr(owner, name.rpartition(".")[2])
+        assert of_api(name.rpartition(".")[2]) is not None
     assert {name.removeprefix("aiohttp_lionrock.testing.") for name in told} >= set(aiohttp_lionrock.testing.__all__)
 
 

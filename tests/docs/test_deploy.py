@@ -18,7 +18,6 @@ from support.pages import (
     SECRET,
     Serve,
     ask,
-    assert_unavailable,
     blocks_of,
     cookies_of,
     examples,
@@ -29,7 +28,7 @@ from support.pages import (
 )
 from support.programs import find_program
 
-from aiohttp_lionrock import JtiConfig, SessionConfig, SessionManager
+from aiohttp_lionrock import SessionConfig, SessionManager
 from aiohttp_lionrock.log import logger
 
 ROOT = Path(__file__).parents[2]
@@ -54,28 +53,6 @@ async def test_gunicorn_serves_sessions_from_several_processes(place: Path) -> N
                 await asyncio.sleep(0.03)
     assert [one["visits"] for one in seen] == list(range(1, len(seen) + 1))
     assert len({one["process"] for one in seen}) == 2
-
-
-async def test_the_environment_configures_an_image_and_its_probes(
-    serve: Serve, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    [lines] = examples("deploy/containers", "sh")
-    for line in lines.splitlines():
-        monkeypatch.setenv(*line.split("=", 1))
-    config = SessionConfig.from_env()
-    assert config.refresh is not None
-    assert (config.access.lifetime, config.refresh.lifetime, config.access.covered) == (900, 604_800, True)
-    assert (config.audience, config.access.cookie.path) == (("shop", "api"), "/shop/")
-    assert config.jti_policy == JtiConfig(reuse_leeway=10)
-
-    client = await serve(await program("deploy/containers")["make_app"]())
-    assert await ask(client, "/") == {"visits": 1}
-    assert (await client.get("/ready")).status == 200
-    away = (place / "sessions.db").rename(place / "away.db")
-    assert_unavailable(await client.get("/ready"))
-    assert (await client.get("/alive")).status == 200
-    away.rename(place / "sessions.db")
-    assert (await client.get("/ready")).status == 200
 
 
 def secrets_after(lines: str, **environ: str) -> dict[str, str]:

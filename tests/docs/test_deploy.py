@@ -3,16 +3,13 @@
 import asyncio
 import re
 import shlex
-import ssl
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import jwt
 import pytest
-from aiohttp import ClientSession, CookieJar, TCPConnector
+from aiohttp import ClientSession, CookieJar
 from aiohttp.test_utils import unused_port
 from support.pages import (
     SECRET,
@@ -26,7 +23,6 @@ from support.pages import (
     running,
     shell,
 )
-from support.programs import find_program
 
 from aiohttp_lionrock import SessionConfig, SessionManager
 from aiohttp_lionrock.log import logger
@@ -136,89 +132,13 @@ def test_the_lines_of_the_log_are_those_of_the_library() -> None:
 
 async def test_a_user_with_large_cookies_is_served_where_the_limit_is_raised(place: Path) -> None:
     port = unused_port()
-    assert program("deploy/proxies")["make_app"] is not None
-    (place / "app.py").write_text(blocks_of("deploy/proxies")[0].replace("port=8080", f"port={port}"))
+    assert program("deploy/proxies", 1)["make_app"] is not None
+    (place / "app.py").write_text(blocks_of("deploy/proxies")[1].replace("port=8080", f"port={port}"))
     async with running(place, port, sys.executable, "app.py"), ClientSession() as client:
         for size, status in ((16_000, 200), (40_000, 400)):
             headers = {"Cookie": f"other={'x' * size}"}
             async with client.get(f"http://127.0.0.1:{port}/", headers=headers) as response:
                 assert response.status == status
-
-
-@pytest.fixture
-def certificate(place: Path) -> Path:
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=shop.example"
-    files = ["-keyout", str(place / "shop.key"), "-out", str(place / "shop.pem")]
-    subprocess.run([*make.split(), *files], check=True, capture_output=True)
-    return place
-
-
-def nginx_conf(folder: Path, port: int, upstream: int) -> str:
-    """Both server blocks of the page as one, on ports of this machine, with all files in the folder."""
-    proxy, sizes = examples("deploy/proxies", "nginx")
-    location = re.search(r"    location / \{.*?\n    \}\n", proxy, re.DOTALL)
-    assert location is not None
-    ssl_lines = "".join(re.findall(r"    ssl_.*\n", proxy))
-    buffers = "proxy_buffer_size 16k; proxy_buffers 8 16k;"
-    prefix = f"    location /shop/ {{ proxy_pass http://127.0.0.1:{upstream}/; {buffers} }}\n"
-    small = f"    location /small/ {{ proxy_pass http://127.0.0.1:{upstream}/; }}\n"
-    server = sizes.rstrip().removesuffix("}") + ssl_lines + location[0] + prefix + small + "}"
-    for old, new in {
-        "listen 443": f"listen 127.0.0.1:{port}",
-        "127.0.0.1:8080": f"127.0.0.1:{upstream}",
-        "/etc/ssl/": f"{folder}/",
-    }.items():
-        server = server.replace(old, new)
-    temporary = "".join(
-        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    return (
-        f"daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;\n"
-        f"events {{}}\nhttp {{ access_log off; {temporary}\n{server}\n}}\n"
-    )
-
-
-APP = """
-from aiohttp import web
-from aiohttp_lionrock import get_session, setup
-
-async def store(request):
-    session = await get_session(request)
-    session["text"] = "x" * int(request.query.get("size", 0))
-    return web.Response()
-
-app = web.Application()
-setup(app, refresh_token=True)
-app.router.add_get("/", store)
-web.run_app(app, host="127.0.0.1", port=PORT, max_field_size=32768)
-"""
-
-
-async def test_nginx_passes_sessions_on_and_has_a_way_out_of_large_cookies(certificate: Path) -> None:
-    folder, port, upstream = certificate, unused_port(), unused_port()
-    (folder / "nginx.conf").write_text(nginx_conf(folder, port, upstream))
-    (folder / "app.py").write_text(APP.replace("PORT", str(upstream)))
-    nginx = [find_program("nginx", "nginx"), "-c", str(folder / "nginx.conf"), "-p", str(folder)]
-    context = ssl.create_default_context(cafile=str(folder / "shop.pem"))
-    context.check_hostname = False
-    async with running(folder, upstream, sys.executable, "app.py"), running(folder, port, *nginx):
-        url = f"https://127.0.0.1:{port}"
-        jar = CookieJar(unsafe=True)
-        async with ClientSession(cookie_jar=jar, connector=TCPConnector(ssl=context)) as client:
-
-            async def get(path: str, **headers: str) -> tuple[int, Any]:
-                async with client.get(url + path, headers=headers) as response:
-                    return response.status, response.headers
-
-            assert (await get("/?size=1500"))[0] == 200
-            assert (await get("/shop/"))[0] == 200
-            assert (await get("/small/"))[0] == 200
-            assert (await get("/small/?size=1500"))[0] == 502, "the head is larger than nginx's default"
-            status, headers = await get("/", Cookie=f"other={'x' * 17_000}")
-            assert status == 400
-            deleted = [line.partition("=")[0] for line in headers.getall("Set-Cookie")]
-            assert deleted == ["lionrock-session", "lionrock-session-refresh"]
-            assert list(jar) == []
 
 
 def test_the_sizes_of_the_page_are_those_of_the_settings() -> None:

@@ -21,7 +21,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 $(PYENV
 find = $(shell for python in python$(1) $(PYENV)/$(1).*/bin/python; do \
 	[ "$$("$$python" -c '$(VERSION)' 2>/dev/null)" = $(1) ] && echo "$$python" && break; done)
 
-.PHONY: help demo quickstart test lint pytest format build test-wheels test-pythons test-faults test-races browser docs docs-run clean environment
+.PHONY: help demo quickstart test lint pytest format build test-wheels test-pythons test-lowest test-faults test-races browser docs docs-run clean environment
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1#/p' Makefile | awk -F'#' '{ printf "make %-15s%s\n", $$1, $$2 }'
@@ -78,6 +78,19 @@ test-python-%: $(TEST_READY)
 		echo "Python $*: not found, not tested"; \
 	fi
 
+# uv alone resolves to the oldest direct dependencies. The tests' own tools are the newest that go with those.
+LOWEST := .venv-lowest
+UV = VIRTUAL_ENV=$(LOWEST) $(LOWEST)/bin/uv pip
+
+test-lowest: ## the same with the oldest dependencies that the distributions admit
+	rm -rf $(LOWEST)
+	@$(MAKE) --no-print-directory environment VENV=$(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(UV) install --quiet --resolution lowest-direct -e '.[cli,devices,jinja2]' -e backends/sqlite -e backends/mongodb
+	$(UV) freeze --exclude-editable > $(LOWEST)/lowest.txt
+	$(UV) install --quiet --group test --constraint $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pytest $(ONCE)
+
 test-faults: $(TEST_READY) ## failovers of a real replica set under load, at length: about a quarter of an hour
 	cd tests && ../$(BIN)/python -W error -m faults
 
@@ -116,7 +129,7 @@ $(VENV)/.docs-ready: $(PYPROJECTS) | environment
 	@touch $@
 
 clean: ## remove what was made, the environments too
-	rm -rf .venv .venv-docs .venv-3.* build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-docs .venv-lowest .venv-3.* build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # The environment is made once, and its packages are installed again when a pyproject.toml has changed.
 

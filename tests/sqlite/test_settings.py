@@ -110,7 +110,7 @@ async def test_synchronous_is_full_and_the_journal_wal_unless_set(tmp_path: Path
         ("sqlite:///C%3A%5Cdata%5Cx.db", "this system is not Windows"),
         ("sqlite:///x.db?synchronos=FULL", "did you mean synchronous?"),
         ("sqlite:///x.db?tabel=t", "did you mean table?"),
-        ("sqlite:///x.db?zzz=1", "known are busy_timeout, create_parents, synchronous, table"),
+        ("sqlite:///x.db?zzz=1", "known are busy_timeout, create_parents, mode, synchronous, table"),
         ("sqlite:///x.db?table=a&table=a", "table is given twice"),
         ("sqlite:///x.db?synchronous=OFF", "acknowledged write could be lost"),
         ("sqlite:///x.db?synchronous=", "NORMAL, FULL or EXTRA"),

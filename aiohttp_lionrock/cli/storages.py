@@ -23,7 +23,7 @@ class Opened:
 
     def __init__(self, storage: JtiStorage, timeout: float) -> None:
         self.storage = storage
-        self.living = LivingRecords(storage, system_time)
+        self.living: LivingRecords = LivingRecords(storage, system_time)
         self._deadline = Deadline(timeout)
 
     async def __call__(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -30,8 +30,8 @@ class SessionData:
     def __init__(self, before: Mapping[str, Any] = _NOTHING) -> None:
         self._before = before
         self._now: Mapping[str, Any] = before  # the same object until the first change
-        self.is_touched = False
-        self.has_own_parts = False
+        self.is_touched: bool = False
+        self.has_own_parts: bool = False
         self.assigned: set[str] = set()
 
     def __contains__(self, key: object) -> bool:

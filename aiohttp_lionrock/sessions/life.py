@@ -115,7 +115,7 @@ class Plan(NamedTuple):
 
 # Looking a member up in its class costs about as much as the rest of a decision.
 _FRESH, _LOADED, _REFRESHED, _SUPERSEDED = Arrival
-_ASKS_WRITE, _ASKS_RENEW, _ASKS_END = tuple(Level)[1:]
+_ASKS_KEEP, _ASKS_WRITE, _ASKS_RENEW, _ASKS_END = Level
 
 _NOTHING = Plan(Act.NOTHING)
 _WRITE = Plan(Act.WRITE)

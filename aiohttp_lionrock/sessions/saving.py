@@ -24,7 +24,7 @@ IsAwaited = Callable[[], bool] | None  # whether somebody waits for the cookies;
 
 
 # Members of an enumeration, looked up once: Python 3.11 takes its time over it.
-_NOTHING, _WRITE, _, _MOVE, _END = Act
+_NOTHING, _WRITE, _START, _MOVE, _END = Act
 _FRESH, _LOADED, _REFRESHED, _SUPERSEDED = Arrival
 _ASKED_TO_END = Level.END
 

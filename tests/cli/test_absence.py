@@ -9,6 +9,7 @@ from support.sessions import NAME
 from support.shell import Shell, put
 
 READING = ["purge", "doctor", "sessions count", "sessions list ann", "sessions revoke x", "sessions revoke-subject ann"]
+READING.append("sessions revoke-all --yes")
 
 
 @pytest.mark.parametrize("command", READING)

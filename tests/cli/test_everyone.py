@@ -54,6 +54,7 @@ def test_a_time_ends_those_that_began_up_to_it(shell: Shell, url: str, write) ->
 
 
 def test_an_iso_time_may_have_any_zone(shell: Shell, url: str) -> None:
+    put(url)
     when = datetime.fromtimestamp(NOW - 600, UTC).astimezone(UTC).replace(microsecond=0)
     local = (when + timedelta(hours=2)).replace(tzinfo=None).isoformat() + "+02:00"
     for text in (local, when.replace(tzinfo=None).isoformat() + "Z"):
@@ -62,6 +63,7 @@ def test_an_iso_time_may_have_any_zone(shell: Shell, url: str) -> None:
 
 
 def test_an_earlier_time_changes_nothing_and_says_so(shell: Shell, url: str) -> None:
+    put(url)
     shell("sessions", "revoke-all", "--before", str(NOW - 100), "--yes", "--storage", url)
     ran = shell("sessions", "revoke-all", "--before", str(NOW - 200), "--yes", "--storage", url)
     assert ran.code == 0
@@ -151,6 +153,7 @@ def test_a_copy_revives_nobody(shell: Shell, url: str, tmp_path, there: int | No
     put(url, old("a", 1000), old("b", 10))
     shell("sessions", "revoke-all", "--before", str(NOW - 600), "--yes", "--storage", url)
     if there is not None:
+        put(target)
         shell("sessions", "revoke-all", "--before", str(NOW - there), "--yes", "--storage", target)
     first = shell("copy", "--json", "--from", url, "--to", target)
     assert first.code == 0

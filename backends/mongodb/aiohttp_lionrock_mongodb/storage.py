@@ -1,7 +1,4 @@
-"""MongoStorage: sessions in MongoDB, one document each, for many machines at once.
-
-Importing this file imports no driver: that is done when a URL is read or a storage opens.
-"""
+"""MongoStorage: one document for each session. No driver is imported before a URL is read or a storage opens."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

@@ -82,14 +82,17 @@ test-python-%: $(TEST_READY)
 LOWEST := .venv-lowest
 UV = VIRTUAL_ENV=$(LOWEST) $(LOWEST)/bin/uv pip
 
-test-lowest: ## the same with the oldest dependencies that the distributions admit
+# What meets a dependency: aiohttp, PyJWT, drivers, the command line. The rest calls only what these folders test.
+MEETING := tests/web tests/tokens tests/wire tests/settings tests/storage tests/sqlite tests/mongodb tests/cli tests/testing
+
+test-lowest: ## the tests that meet a dependency, with the oldest ones that the distributions admit
 	rm -rf $(LOWEST)
 	@$(MAKE) --no-print-directory environment VENV=$(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
 	$(UV) install --quiet --resolution lowest-direct -e '.[cli,devices,jinja2]' -e backends/sqlite -e backends/mongodb
 	$(UV) freeze --exclude-editable > $(LOWEST)/lowest.txt
 	$(UV) install --quiet --group test --constraint $(LOWEST)/lowest.txt
-	$(LOWEST)/bin/python -m pytest $(ONCE)
+	$(LOWEST)/bin/python -m pytest $(ONCE) $(MEETING)
 
 test-faults: $(TEST_READY) ## failovers of a real replica set under load, at length: about a quarter of an hour
 	cd tests && ../$(BIN)/python -W error -m faults

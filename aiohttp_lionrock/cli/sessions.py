@@ -125,7 +125,8 @@ def _none_of(subject: str) -> str:
 def _is_confirmed() -> bool:
     if not sys.stdin.isatty():
         raise click.UsageError("this logs everyone out: say --yes where nobody can be asked")
-    return click.confirm("This logs everyone out. Go on?", err=True)
+    click.echo("This logs everyone out. Go on? [y/N]: ", nl=False, err=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 async def _count(url: str, timeout: float, batch: int) -> dict[str, int]:

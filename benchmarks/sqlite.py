@@ -32,7 +32,7 @@ async def measure_sqlite(folder: Path, rounds: int) -> Findings:
             await fill_sqlite(path, RECORDS)
         plain = sqlite3.connect(paths[0], isolation_level=None)
         plain.execute(f"PRAGMA synchronous = {synchronous}")
-        bare = connect_writer(Settings(str(paths[3]), synchronous))
+        bare = connect_writer(Settings(str(paths[3]), synchronous), may_create=True)
         async with (
             SqliteStorage(paths[1], synchronous=synchronous) as storage,
             SqliteStorage(paths[2], synchronous=synchronous) as moved,

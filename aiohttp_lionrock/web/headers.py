@@ -13,22 +13,22 @@ _TARGETED = ("-cache-control", "surrogate-control", "x-accel-expires")
 
 
 class _OwnLine(str):
-    """A Set-Cookie line of ours. It knows its owner, so that headers which somebody keeps give it to nobody else."""
+    """A Set-Cookie line of ours. It knows who wrote it, so that headers which somebody keeps give it to nobody else."""
 
-    __slots__ = ("owner",)
-    owner: object
+    __slots__ = ("writer",)
+    writer: object
 
 
-def drop_cookies_of_others(response: web.StreamResponse, owner: object) -> None:
-    """Removes the lines that were written for another owner, into headers which are used once more."""
+def drop_cookies_of_others(response: web.StreamResponse, writer: object) -> None:
+    """Removes the lines that another one of us has written, into headers which are used once more."""
     headers = response.headers
     if hdrs.SET_COOKIE in headers:
         lines = headers.popall(hdrs.SET_COOKIE)
-        kept = [line for line in lines if not isinstance(line, _OwnLine) or line.owner is owner]
+        kept = [line for line in lines if not isinstance(line, _OwnLine) or line.writer is writer]
         headers.extend((hdrs.SET_COOKIE, line) for line in kept)
 
 
-def put_cookies(response: web.StreamResponse, changes: Sequence[CookieChange], owner: object) -> None:
+def put_cookies(response: web.StreamResponse, changes: Sequence[CookieChange], writer: object) -> None:
     """Adds the Set-Cookie lines, in place of others of these names.
 
     For the response-prepare signal: aiohttp has written ``response.cookies`` out before it runs.
@@ -40,7 +40,7 @@ def put_cookies(response: web.StreamResponse, changes: Sequence[CookieChange], o
         headers.extend((hdrs.SET_COOKIE, line) for line in others)
     for change in changes:
         line = _OwnLine(change.header())
-        line.owner = owner
+        line.writer = writer
         headers.add(hdrs.SET_COOKIE, line)
 
 

@@ -62,7 +62,7 @@ async def on_response_prepare(request: web.Request, response: web.StreamResponse
     visit = find_visit(request)
     if visit is None:  # an outer middleware answers by itself, but a later signal may ask for the session
         visit = begin_visit(request)
-    drop_cookies_of_others(response, visit)
+    drop_cookies_of_others(response, visit.writer)
     if visit.slots:
         if visit.closed:
             visit.warn_of_lost_changes()

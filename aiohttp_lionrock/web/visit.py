@@ -62,13 +62,14 @@ class Slot:
 class Visit:
     """The slots of one request; none is ever taken out."""
 
-    __slots__ = ("closed", "outage", "response", "slots")
+    __slots__ = ("closed", "outage", "response", "slots", "writer")
 
     def __init__(self) -> None:
         self.slots: tuple[Slot, ...] = ()
         self.closed: bool = False  # saved, or too late for it
         self.response: web.StreamResponse | None = None  # the one whose head is being made
         self.outage: tuple[Installation, StorageUnavailable] | None = None
+        self.writer: object = None  # whose lines in a response are ours; not this visit, which would be a cycle
 
     def is_at_rest(self) -> bool:
         """Whether there is nothing to be saved and no outage to tell of, as far as a glance can tell."""
@@ -165,7 +166,8 @@ class Visit:
 
     def _write(self, response: web.StreamResponse, changes: Sequence[CookieChange]) -> None:
         """Writes the cookies, all at once: applications inside one another may give theirs one name and other paths."""
-        put_cookies(response, changes, self)
+        self.writer = self.writer or object()
+        put_cookies(response, changes, self.writer)
         for slot in self.slots:
             if slot.changes:
                 self._keep_from_caches(slot.installation, response)

@@ -1,6 +1,7 @@
 """Changes by a task of the handler's own while its session is being saved: never lost in silence."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,8 @@ from support.browser import ACCESS, claims
 from support.visitor import start
 from support.webapp import application
 
-from aiohttp_lionrock import JtiRecord, MemoryStorage, Session, SessionSealed, get_session
+from aiohttp_lionrock import JtiRecord, MemoryStorage, Session, SessionSealed, get_session, setup
+from aiohttp_lionrock.web.visit import Visit
 
 
 class Waiting(MemoryStorage):
@@ -77,3 +79,35 @@ async def test_a_change_inside_of_a_value_is_logged_by_its_key(
     said = await saved_meanwhile(aiohttp_client, lambda session: session["cart"].append("tea"), sends_itself)
     assert said["cart"] == []
     assert "changed after the response had left are lost: 'cart'" in caplog.text
+
+
+def visits_in_memory() -> int:
+    return sum(isinstance(one, Visit) for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("path", ["/read", "/write"])
+async def test_a_request_leaves_nothing_for_the_garbage_collector(aiohttp_client: Any, path: str) -> None:
+    async def read(request: web.Request) -> web.Response:
+        return web.Response(text=str(len(await get_session(request))))
+
+    async def write(request: web.Request) -> web.Response:
+        session = await get_session(request)
+        session["n"] = session.get("n", 0) + 1
+        return web.Response()
+
+    app = web.Application()
+    setup(app, secret="for this test, 32 bytes and more", cookie={"secure": False})
+    app.router.add_get("/read", read)
+    app.router.add_get("/write", write)
+    client = await aiohttp_client(app)
+    await client.get("/write")
+    gc.collect()
+    gc.disable()
+    try:
+        before = visits_in_memory()  # an open connection knows its last request
+        for _ in range(20):
+            await client.get(path)
+        await asyncio.sleep(0.05)
+        assert visits_in_memory() <= before + 1
+    finally:
+        gc.enable()

@@ -95,7 +95,7 @@ async def test_a_backend_written_from_the_page_passes_the_suite_and_serves_an_ap
     (place / "test_jsonfile_sessions.py").write_text(suite)
     for runner in ("pytest -q -o asyncio_default_fixture_loop_scope=function", "unittest -q"):
         command = [sys.executable, "-W", "error", "-m", *runner.split()]
-        subprocess.run(command, check=True, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(command, check=True, cwd=place)  # what it says is shown where it fails
 
     [entry_points] = examples("backends/write", "toml")
     [(group, points)] = tomllib.loads(entry_points)["project"]["entry-points"].items()

@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ class Site:
         return make_manager(f"sqlite:///{self.file}", self.clock)
 
     def back_up(self) -> float:
-        with sqlite3.connect(self.file) as source, sqlite3.connect(self.backup) as target:
+        with closing(sqlite3.connect(self.file)) as source, closing(sqlite3.connect(self.backup)) as target:
             source.backup(target)
         return self.clock()
 

@@ -62,16 +62,15 @@ async def _take_over(page: list[JtiRecord], target: Opened, counts: Counts) -> N
     there = await target(target.storage.get_many, [record.sid for record in page])
     for mark in [record for record in page if is_reserved(record.sid)]:
         page.remove(mark)
-        await _raise(mark, target, counts)
+        await _raise(mark, there.get(mark.sid), target, counts)
     missing = [record for record in page if record.sid not in there]
     for begin in range(0, len(missing), AT_ONCE):
         await _insert(missing[begin : begin + AT_ONCE], target, counts)
     _compare((record for record in page if record.sid in there), there, counts)
 
 
-async def _raise(mark: JtiRecord, target: Opened, counts: Counts) -> None:
+async def _raise(mark: JtiRecord, there: JtiRecord | None, target: Opened, counts: Counts) -> None:
     """What `revoke_all` has ended is ended in the other storage too, however much that has ended by itself."""
-    there = await target(target.storage.get, mark.sid)
     await target(raise_mark, target.storage, mark.sid, lambda _: mark.created_at)
     is_there = there is not None and there.created_at >= mark.created_at
     counts["there" if is_there else "copied"] += 1

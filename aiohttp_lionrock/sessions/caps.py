@@ -43,7 +43,7 @@ class Caps:
 
     def first(self, record: JtiRecord) -> JtiRecord:
         """The record as it is inserted, before `admit` has given it its place."""
-        if self._most is None or record.subject is None or not self._refuses:
+        if not self._may_refuse(record.subject):
             return record
         ends = min(record.expires_at, record.created_at + self._patience)
         return replace(record, access_jti=None, refresh_jti=None, expires_at=ends)
@@ -53,7 +53,7 @@ class Caps:
 
         Raises SessionLimitReached where there is none, and none is to be made.
         """
-        if self._most is None or record.subject is None or not self._refuses:
+        if not self._may_refuse(record.subject):
             return
         has_place = await self._has_place(record, left)
         if not has_place or not await self._storage.replace(replace(record, version=2), record.version):
@@ -65,6 +65,9 @@ class Caps:
             return
         for other in (await self._listed(subject))[: -self._most]:
             await self._endings.end(other.sid, Why.CAP, other)
+
+    def _may_refuse(self, subject: str | None) -> bool:
+        return self._refuses and self._most is not None and subject is not None
 
     async def _has_place(self, record: JtiRecord, left: str | None) -> bool:
         """Whether one that waits may be let in: of all that wait those that began first, as many as there is room for.

@@ -66,19 +66,20 @@ class Turns:
         task.add_done_callback(self._tasks.discard)
 
     async def _alone(self, sid: str, known: JtiRecord | None, change: Change[T]) -> Changed[T]:
-        record, is_fresh = known, False
+        is_fresh = known is None
+        record = await self._storage.get(sid) if known is None else known
         for attempt in range(MAX_ATTEMPTS):
-            if record is None:
-                record, is_fresh = await self._storage.get(sid), True
             wanted, result = await change(record)
-            if wanted == record:
-                if is_fresh:
-                    return Changed(wanted, result)
-            elif record is not None and (stored := await self._put(wanted, record)):
+            if wanted != record and record is not None and (stored := await self._put(wanted, record)):
                 return Changed(stored, result)
-            record = None
+            if wanted == record and is_fresh:
+                return Changed(wanted, result)
             if is_fresh:
                 await _back_off(attempt)
+            latest = await self._storage.get(sid)
+            if wanted == record == latest:  # what was known still is
+                return Changed(wanted, result)
+            record, is_fresh = latest, True
         raise _contended()
 
     async def _drain(self, sid: str) -> None:

@@ -426,3 +426,26 @@ async def test_nothing_is_left_behind(storage: Slow, cancelled: bool) -> None:
     storage.calls.clear()
     await ours.change(SID, await storage.inner.get(SID), label("alone again"))
     assert storage.calls == ["replace"]  # nobody was thought to be before it
+
+
+@pytest.mark.parametrize("is_known_still", [True, False])
+async def test_a_change_that_changes_nothing_is_worked_out_again_only_where_the_record_is_another_one(
+    storage: Slow, is_known_still: bool
+) -> None:
+    known = await storage.inner.get(SID)
+    assert known is not None
+    if not is_known_still:
+        await storage.inner.replace(replace(known, metadata={"new": ""}), known.version)
+    seen: list[JtiRecord | None] = []
+
+    async def keep(record: JtiRecord | None) -> tuple[JtiRecord, int]:
+        assert record is not None
+        seen.append(record)
+        return record, record.version
+
+    changed = await turns_on(storage).change(SID, known, keep)
+    stored = await storage.inner.get(SID)
+    assert stored is not None
+    assert changed == Changed(stored, stored.version)
+    assert [record.version for record in seen if record] == ([1] if is_known_still else [1, 2])
+    assert storage.calls == ["get"]

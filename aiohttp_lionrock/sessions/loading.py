@@ -90,7 +90,9 @@ class Loader:
             contents, verdict = None, _NO_IDS
             try:
                 contents = self._tokens.verify(token, fresh.keys, policy, now)
-                created_at = self._limits.check(contents.claims, contents.subject, now)
+                created_at = contents.claims.get("orig_iat")
+                if self._limits.are_any:
+                    created_at = self._limits.check(contents.claims, contents.subject, now)
                 if self._has_ids:
                     verdict = await self._authority.judge(Candidate(contents, policy, fresh, now))
                 if verdict.superseded is not None:
@@ -125,7 +127,7 @@ class Loader:
     ) -> Life:
         arrival = Arrival.LOADED if policy.use == "access" else Arrival.REFRESHED
         record, jti, _ = verdict
-        is_due = self._resave or self._limits.is_due(contents.claims, now)
+        is_due = self._resave or (self._limits.are_any and self._limits.is_due(contents.claims, now))
         presented = Presented(arrival, fresh.keys, fresh.env, contents.sid, contents.subject, record, jti, is_due)
         return Life(presented, contents, self._subject_of, created_at, self._clock)
 

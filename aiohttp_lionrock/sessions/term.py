@@ -52,12 +52,10 @@ class Limits:
         self._has_refresh = config.refresh is not None
         self._access = config.access
         self._tolerance = config.clock_tolerance
-        self._are_any = any(limit is not None for limit in (self.idle, self.total, self.anonymous))
+        self.are_any: bool = any(limit is not None for limit in (self.idle, self.total, self.anonymous))
 
-    def check(self, claims: Mapping[str, Any], subject: str | None, now: int) -> int | None:
-        """When the session of a token began, where that is known. Raises TokenExpired where an end of it has come."""
-        if not self._are_any:
-            return claims.get("orig_iat")
+    def check(self, claims: Mapping[str, Any], subject: str | None, now: int) -> int:
+        """When the session of a token began. Raises TokenExpired where an end has come, of which `are_any` are set."""
         issued = read_time(claims, "iat")
         is_idle = self.idle is not None and issued is not None and issued + self.idle <= now
         if is_idle and read_term_end(claims) is None:
@@ -98,7 +96,7 @@ class Limits:
 
     def end(self, usual: int, issued: int, began: int | None, subject: str | None, term: Term) -> int:
         """The time at which a token expires that would usually, or by its term, expire then."""
-        if not self._are_any:
+        if not self.are_any:
             return usual
         ends = [usual]
         if self.idle is not None and term.until is None:

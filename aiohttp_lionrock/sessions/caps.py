@@ -1,5 +1,6 @@
 """Caps: how many sessions one user may have at a time."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -63,8 +64,16 @@ class Caps:
         """Ends the oldest of too many, where nobody is refused; once the new session has taken over from the old."""
         if self._most is None or subject is None or self._refuses:
             return
-        for other in (await self._listed(subject))[: -self._most]:
-            await self._endings.end(other.sid, Why.CAP, other)
+        while not await self._end_surplus((await self._listed(subject))[: -self._most]):
+            pass
+
+    async def _end_surplus(self, surplus: list[JtiRecord]) -> bool:
+        """False where somebody else ends the same: of many logins at once each begins elsewhere, and looks again."""
+        random.shuffle(surplus)
+        for other in surplus:
+            if not await self._endings.end(other.sid, Why.CAP, other):
+                return False
+        return True
 
     def _may_refuse(self, subject: str | None) -> bool:
         return self._refuses and self._most is not None and subject is not None

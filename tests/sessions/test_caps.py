@@ -78,6 +78,14 @@ async def test_of_fifty_logins_at_once_five_are_left(storage: JtiStorage, clock:
     assert left < {browser.sid for browser in browsers}
 
 
+async def test_logins_at_once_share_the_work_of_making_room(clock: FakeClock) -> None:
+    storage = Interleaved(MemoryStorage(clock=clock))
+    managers = [manager_of(storage, clock, max_sessions=5) for _ in range(2)]
+    await asyncio.gather(*(log_in(managers[number % 2]) for number in range(50)))
+    assert len(await managers[0].sessions("ann")) == 5
+    assert storage.calls.count("delete") < 45 * 6  # each for itself would end nearly all that the others end
+
+
 async def test_of_fifty_logins_at_once_as_many_are_let_in_as_there_is_room_for(
     storage: JtiStorage, clock: FakeClock
 ) -> None:

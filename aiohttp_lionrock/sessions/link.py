@@ -19,17 +19,30 @@ _USES: WeakKeyDictionary[JtiStorage, int] = WeakKeyDictionary()
 
 
 class Deadline:
-    """Holds what it runs to so many seconds. Raises StorageUnavailable where that takes longer."""
+    """Holds what it runs to so many seconds. Raises StorageUnavailable where that takes longer.
+
+    An answer that came while something else kept the event loop is not late: the time that the loop is behind by then
+    is given once more, up to the same number of seconds.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
 
     async def __call__(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self.seconds):
-                return await work(*args, **kwargs)
+            async with asyncio.timeout(None) as limit:
+                timer = loop.call_later(self.seconds, self._end, limit, loop.time() + self.seconds)
+                try:
+                    return await work(*args, **kwargs)
+                finally:
+                    timer.cancel()
         except TimeoutError as exc:
             raise StorageUnavailable(f"the storage did not answer within {self.seconds:g} s") from exc
+
+    def _end(self, limit: asyncio.Timeout, due: float) -> None:
+        now = asyncio.get_running_loop().time()
+        limit.reschedule(now + min(now - due, self.seconds))
 
 
 class StorageLink(Deadline):

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from support.browser import ACCESS, ZONE, Browser
+from support.browser import ACCESS, ZONE, Browser, make_manager
 from support.outages import TIMEOUT, World, assert_good, assert_unavailable, write
+from support.storages import Wrapper
 
 from aiohttp_lionrock import JtiRecord, MemoryStorage, SessionConfig, SessionManager, StorageUnavailable, TokenForged
 
@@ -95,6 +97,36 @@ async def test_a_time_out_keeps_its_cause_and_names_its_bound(world: World) -> N
     with pytest.raises(StorageUnavailable, match=str(TIMEOUT)) as caught:
         await browser.visit()
     assert isinstance(caught.value.__cause__, TimeoutError)
+
+
+@pytest.mark.parametrize("blocked", [1.5, 3, 30])
+async def test_an_answer_that_came_while_a_handler_kept_the_event_loop_is_not_late(
+    world: World, blocked: float
+) -> None:
+    browser = await world.logged_in()
+
+    class Delayed(Wrapper):
+        async def get(self, sid: str) -> JtiRecord | None:
+            await asyncio.sleep(TIMEOUT / 2)
+            return await super().get(sid)
+
+    async with make_manager(Delayed(world.records), world.clock, storage_timeout=TIMEOUT) as manager:
+        visit = asyncio.create_task(browser.copy(manager).visit())
+        await asyncio.sleep(TIMEOUT / 4)
+        time.sleep(blocked * TIMEOUT)
+        assert not (await visit).is_new
+
+
+async def test_a_storage_that_hangs_is_waited_for_no_longer_than_twice_however_long_the_loop_was_kept(
+    world: World,
+) -> None:
+    browser = await world.logged_in()
+    world.storage.fail("get_many", "hang")
+    visit = asyncio.create_task(browser.visit())
+    await asyncio.sleep(TIMEOUT / 4)
+    time.sleep(30 * TIMEOUT)
+    async with asyncio.timeout(10 * TIMEOUT):
+        await assert_unavailable(visit)
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -12,7 +12,8 @@ from aiohttp.typedefs import Handler, Middleware
 from ..errors import StorageUnavailable
 from ..log import logger
 from .headers import drop_cookies_of_others, keep_from_caches
-from .visit import Installation, Visit, begin_visit, find_visit
+from .installation import Installation
+from .visit import Visit, begin_visit, find_visit
 
 __all__ = ["make_middleware", "on_response_prepare"]
 

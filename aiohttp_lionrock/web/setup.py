@@ -11,10 +11,10 @@ from ..sessions.manager import SessionManager
 from ..settings.config import SessionConfig
 from ..settings.keywords import SessionSettings
 from ..storage.contract import Clock
+from .installation import INSTALLATION, Installation, OnUnavailable, RequestEnv, find_installation
 from .lifetime import Lifetime
 from .middleware import make_middleware, on_response_prepare
 from .outages import Outages
-from .visit import INSTALLATION, Installation, OnUnavailable, RequestEnv, find_installation
 
 __all__ = ["get_manager", "setup"]
 

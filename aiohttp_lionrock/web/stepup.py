@@ -36,7 +36,7 @@ def fresh_login(
 ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
     """`check_fresh` as a decorator of a handler, be it a function, a method or that of a `View`: ``@fresh_login(300)``.
 
-    Raises TypeError where ``max_age`` is not a number of seconds.
+    Raises TypeError where ``max_age`` is not a number of seconds, or a class is decorated.
     """
     if not is_number(max_age):
         raise TypeError(
@@ -44,6 +44,9 @@ def fresh_login(
         )
 
     def decorate(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+        if isinstance(handler, type):
+            raise TypeError(f"fresh_login is for handlers: decorate the methods of {handler.__name__}, not the class")
+
         @wraps(handler)
         async def checked(*args: P.args, **kwargs: P.kwargs) -> R:
             await check_fresh(_request_in(args), max_age, stale=stale)

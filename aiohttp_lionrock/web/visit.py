@@ -5,48 +5,21 @@ handler sends one itself. What was saved stays on record until the request ends,
 that is prepared: whichever one leaves carries the cookies.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 
 from ..errors import ConfigError, SessionLimitReached, StorageUnavailable
 from ..log import logger
-from ..sessions.manager import SessionManager
 from ..sessions.session import Session, give_up, is_at_rest, seal, warn_if_changed
 from ..settings.cookies import CookieChange, read_cookies
 from .headers import clear_site_data, head_size, keep_from_caches, mark_read, put_cookies
-from .outages import Outages
+from .installation import Installation, find_installation
 
-__all__ = [
-    "INSTALLATION",
-    "Installation",
-    "OnUnavailable",
-    "RequestEnv",
-    "Visit",
-    "begin_visit",
-    "find_installation",
-    "find_visit",
-    "get_session",
-    "new_session",
-]
+__all__ = ["Visit", "begin_visit", "find_visit", "get_session", "new_session"]
 
 LARGE_HEAD = 3500  # bytes of a head; nginx takes 4,096 of them by default
-
-RequestEnv = Callable[[web.Request], Mapping[str, str] | None]
-OnUnavailable = Callable[[web.Request, StorageUnavailable], Awaitable[web.StreamResponse] | web.StreamResponse]
-
-
-@dataclass
-class Installation:
-    """What `setup` has put into one application."""
-
-    manager: SessionManager
-    outages: Outages
-    request_env: RequestEnv | None
-    on_unavailable: OnUnavailable | None
-    told_of_caches: bool = False
-    told_of_size: bool = False
 
 
 @dataclass(slots=True)
@@ -193,8 +166,6 @@ class Visit:
         )
 
 
-INSTALLATION = web.AppKey("aiohttp_lionrock_installation", Installation)
-
 # A request's visit is kept with its writer, which its clones share and no other request has.
 _VISIT = "aiohttp_lionrock_visit"
 
@@ -208,25 +179,8 @@ def begin_visit(request: web.Request) -> Visit:
 
 def find_visit(request: web.Request) -> Visit | None:
     """The visit of a request; None where no middleware of ours has begun one."""
-    return getattr(request.writer, _VISIT, None)
-
-
-def find_installation(request: web.Request) -> Installation:
-    """That of the nearest application, seen outwards from the one that runs now; of the innermost where none has it.
-
-    Raises ConfigError where no application on the request's way has one.
-    """
-    match = request.match_info
-    current = match.current_app
-    found = current.get(INSTALLATION)
-    if found is not None:
-        return found
-    apps = match.apps
-    place = apps.index(current)
-    for app in (*reversed(apps[:place]), *reversed(apps[place + 1 :])):
-        if (found := app.get(INSTALLATION)) is not None:
-            return found
-    raise ConfigError("this request has no session: call setup(app) on the app or on one above it")
+    visit = getattr(request.writer, _VISIT, None)
+    return visit if isinstance(visit, Visit) else None  # the mock of a writer has every attribute
 
 
 async def get_session(request: web.Request) -> Session:

@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from support.browser import ACCESS, claims
 from support.storages import FaultyStorage
 from support.visitor import Answer, Visitor, install, start
 from support.webapp import BOTH, application, crash, log_in, look, plain, stream, text, wrapped
 
 from aiohttp_lionrock import ConfigError, SessionSealed, StorageUnavailable, get_session
+from aiohttp_lionrock.web.installation import INSTALLATION
+from aiohttp_lionrock.web.middleware import make_middleware
 
 ORDERS = ["given to the app", "before setup", "after setup", "outer app"]
 
@@ -90,6 +93,23 @@ async def test_a_middleware_outside_can_read_the_session_afterwards_and_its_chan
     app, _ = application(storage=storage)
     assert (await (await start(aiohttp_client, wrapped(app, outside))).get("/sub/log_in")).status == 200
     assert seen == ["ann"]
+
+
+async def test_a_mocked_request_has_no_session_but_inside_of_the_middleware() -> None:
+    app = web.Application()
+    install(app)
+
+    async def store(request: web.Request) -> web.Response:
+        (await get_session(request))["theme"] = "dark"
+        return web.Response(text=repr(await get_session(request)))
+
+    request = make_mocked_request("GET", "/", app=app)
+    with pytest.raises(ConfigError, match="no session yet"):
+        await store(request)
+    response = await make_middleware(app[INSTALLATION])(request, store)
+    assert isinstance(response, web.Response)
+    assert response.text is not None
+    assert "theme" in response.text
 
 
 async def test_a_middleware_put_before_ours_can_read_the_session_afterwards_and_its_change_is_refused(

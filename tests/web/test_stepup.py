@@ -94,6 +94,14 @@ async def test_what_is_no_handler_is_an_error_that_says_so() -> None:
         await fresh_login()(password)("a request")  # type: ignore[arg-type]
 
 
+def test_a_class_is_no_handler() -> None:
+    class Pay(web.View):
+        pass
+
+    with pytest.raises(TypeError, match="decorate the methods of Pay"):
+        fresh_login()(Pay)  # type: ignore[type-var]
+
+
 async def test_a_login_beyond_the_cap_is_answered_with_403_and_no_cookie(aiohttp_client: Any) -> None:
     app = web.Application()
     setup(

@@ -1,13 +1,14 @@
 """Session: the mapping that a handler sees. No I/O: it only remembers what is to be done at the response."""
 
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ..errors import ReservedName, SessionDataError, TokenError
 from ..faults import Faults
 from ..log import logger
 from .contents import CREATOR, RESERVED
 from .data import check_storable, copied
+from .hints import instead_of_reading, instead_of_setting
 from .labels import joined_labels
 from .life import Level, needs_nothing
 from .state import Life
@@ -173,8 +174,12 @@ class Session(MutableMapping[str, Any]):
         return self
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        hint = _INSTEAD.get(name, "keys are set as in session['name'] = value")
-        raise AttributeError(f"a session has no attribute {name!r} that could be set: {hint}")
+        raise AttributeError(f"a session has no attribute {name!r} that could be set: {instead_of_setting(name)}")
+
+    if not TYPE_CHECKING:  # a checker finds unknown names by itself
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(f"a session has no attribute {name!r}: {instead_of_reading(name)}")
 
     def __deepcopy__(self, memo: object) -> Self:
         return self.copy()
@@ -198,16 +203,6 @@ class Session(MutableMapping[str, Any]):
 
 
 _set_life = Session._life.__set__  # type: ignore[attr-defined]
-
-_INSTEAD = {
-    "max_age": "call session.expire_in(seconds), or set cookie_max_age in the configuration",
-    "permanent": "call session.expire_in(seconds), or set cookie_max_age in the configuration",
-    "modified": "call session.changed()",
-    "new": "read session.is_new",
-    "sid": "call session.renew() for a new one",
-    "id": "it is given at the first write",
-    "subject": "set session['sub'], or the key that subject_key names",
-}
 
 
 def session_of(life: Life) -> Session:

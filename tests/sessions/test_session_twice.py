@@ -213,8 +213,8 @@ def test_merging_in_place_keeps_the_session_and_checks_each_key() -> None:
         ("sid", r"session\.renew\(\)"),
         ("id", "first write"),
         ("subject", r"session\['sub'\]"),
-        ("user", r"session\['name'\] = value"),
-        ("is_new", r"session\['name'\] = value"),
+        ("user", r"session\['user'\] = value"),
+        ("is_new", r"read session\.is_new"),
         ("_life", "no attribute"),
         ("__dict__", "no attribute"),
     ],
@@ -224,6 +224,26 @@ def test_an_attribute_is_never_set_and_the_error_says_what_there_is(name: str, h
     with pytest.raises(AttributeError, match=hint):
         setattr(session, name, 1)
     assert list(session) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("new", r"read session\.is_new"),
+        ("identity", r"read session\.sid"),
+        ("empty", r"len\(session\)"),
+        ("created", r"read session\.created_at"),
+        ("modified", r"session\.changed\(\)"),
+        ("flush", r"session\.invalidate\(\)"),
+        ("set_new_identity", r"session\.renew\(\)"),
+        ("user", r"session\['user'\]$"),
+    ],
+)
+def test_reading_what_other_libraries_have_is_an_error_that_says_what_there_is(name: str, hint: str) -> None:
+    session = Session({"user": 1})
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}': .*{hint}"):
+        getattr(session, name)
+    assert not hasattr(session, name)
 
 
 def test_an_unknown_attribute_is_an_error_and_a_session_has_no_dictionary() -> None:

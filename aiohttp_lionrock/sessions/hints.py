@@ -1,0 +1,42 @@
+"""Hints: what to write in place of an attribute that other libraries' sessions have."""
+
+__all__ = ["instead_of_reading", "instead_of_setting"]
+
+_READ = {
+    "created": "read session.created_at, or the records of manager.sessions(subject)",
+    "empty": "ask len(session)",
+    "identity": "read session.sid",
+    "new": "read session.is_new",
+    "session_key": "read session.sid",
+}
+
+_SET = {
+    "id": "it is given at the first write",
+    "is_new": "read session.is_new",
+    "max_age": "call session.expire_in(seconds), or set cookie_max_age in the configuration",
+    "modified": "call session.changed()",
+    "new": "read session.is_new",
+    "permanent": "call session.expire_in(seconds), or set cookie_max_age in the configuration",
+    "sid": "call session.renew() for a new one",
+    "subject": "set session['sub'], or the key that subject_key names",
+}
+
+_CALL = {
+    "cycle_key": "call session.renew()",
+    "destroy": "call session.invalidate()",
+    "flush": "call session.invalidate()",
+    "regenerate": "call session.renew()",
+    "save": "it is saved with the response",
+    "set_expiry": "call session.expire_in(seconds)",
+    "set_new_identity": "call session.renew()",
+}
+
+
+def instead_of_reading(name: str) -> str:
+    """The way out for who reads an attribute that is not there."""
+    return {**_SET, **_READ, **_CALL}.get(name, f"keys are read as in session[{name!r}]")
+
+
+def instead_of_setting(name: str) -> str:
+    """The way out for who sets one."""
+    return _SET.get(name, f"keys are set as in session[{name!r}] = value")

@@ -352,9 +352,24 @@ async def test_errors_as_json_let_the_503_pass(serve: Serve, place: Path) -> Non
     assert (await client.get("/bug")).status == 500
 
 
+async def test_what_saving_refuses_gets_a_page_of_the_application(serve: Serve) -> None:
+    app = program("how-to/middlewares", 1)["make_app"]()
+    client = await serve(app)
+    await ask(client, "/login", "POST")
+    kept = cookies_of(client)
+    async with client.post("/note", data="x" * 5000) as response:
+        assert (response.status, await response.json()) == (413, {"error": "note is too large"})
+    client.session.cookie_jar.clear()
+    async with client.post("/login") as response:
+        assert (response.status, await response.json()) == (403, {"error": "log out on another device first"})
+        assert "Set-Cookie" not in response.headers
+    client.session.cookie_jar.update_cookies(kept, client.make_url("/"))
+    await ask(client, "/note", "POST", data="tea")
+
+
 @pytest.mark.parametrize("where", ["inside", "outside"])
 async def test_the_session_is_that_of_the_copy_which_aiohttp_remotes_makes(serve: Serve, where: str) -> None:
-    app = await program("how-to/middlewares", 1)["make_app"]()
+    app = await program("how-to/middlewares", 2)["make_app"]()
     if where == "outside":
         app.middlewares.insert(0, app.middlewares.pop())
     client = await serve(app)

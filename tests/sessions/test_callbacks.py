@@ -396,7 +396,7 @@ async def test_a_cancelled_callback_cancels_the_request(clock: FakeClock) -> Non
 
     browser = Browser(make_manager(None, clock, jti={"persist": hang}))
     task = asyncio.create_task(browser.log_in())
-    await asyncio.wait_for(entered.wait(), 1)
+    await asyncio.wait_for(entered.wait(), 5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

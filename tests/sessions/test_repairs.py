@@ -13,7 +13,7 @@ async def test_closing_the_manager_ends_every_repair(world: World, caplog: pytes
     for _ in range(2):
         await assert_unavailable(Browser(world.manager).log_in())
     assert 1 <= len(world.background()) <= 3  # one worker for both, and what it tries at this moment
-    await asyncio.wait_for(world.manager.aclose(), 1)
+    await asyncio.wait_for(world.manager.aclose(), 5)
     assert not world.background()
     assert "2 session records" in caplog.text
 
@@ -25,7 +25,7 @@ async def test_a_repair_that_is_at_work_when_the_manager_closes_is_tried_once_mo
     while "delete" not in world.storage.calls:
         await asyncio.sleep(0)
     assert len(await world.elsewhere.sessions("ann")) == 1
-    await asyncio.wait_for(world.manager.aclose(), 1)
+    await asyncio.wait_for(world.manager.aclose(), 5)
     assert await world.elsewhere.sessions("ann") == []
 
 

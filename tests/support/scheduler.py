@@ -87,7 +87,7 @@ class Gates(Recorder):
             while self._stopped:
                 self._stopped.pop(schedule.choose(len(self._stopped))).set_result(None)
                 await self._turn()
-            return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 1)
+            return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
         finally:
             self._is_open = True
 

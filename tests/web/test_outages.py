@@ -139,7 +139,7 @@ async def test_an_app_starts_while_its_storage_is_down_and_serves_when_it_is_bac
 async def test_an_app_starts_in_time_while_its_storage_hangs(aiohttp_client: Any, storage: FaultyStorage) -> None:
     storage.fail("open", "hang", times=2)
     site = Site(storage)
-    visitor = await asyncio.wait_for(site.start(aiohttp_client), 1)
+    visitor = await asyncio.wait_for(site.start(aiohttp_client), 5)
     assert_unavailable(await visitor.get("/write"))
     assert (await visitor.get("/write")).set_cookies.keys() == BOTH
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import sys
 import time
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..errors import ConfigError, StorageUnavailable
+from ..errors import ConfigError, StorageUnavailable, TokenExpired
 from ..jsontext import is_storable_text
 from ..log import logger
 from ..sessions.living import LivingRecords
@@ -28,6 +29,8 @@ __all__ = ["inspect"]
 
 LONGEST = 1_000_000  # characters that are read
 NO_REFRESH_TOKENS = "it is a refresh token, and these settings have none: set SESSION_REFRESH_TOKEN=true"
+OVER = "it is over, or lives longer than these settings allow: the refresh token beside it decides"
+HEADER = re.compile(r"^(set-)?cookie:", re.IGNORECASE)
 TIMES = {"iat": "issued", "nbf": "valid from", "exp": "expires", "orig_iat": "began"}
 COLOURS = {"honoured": "green", "refused": "red", "unknown": "yellow"}
 
@@ -55,7 +58,7 @@ def inspect(file: str | None, table: str | None, url: str | None, timeout: float
     source = click.get_current_context().get_parameter_source("url")
     if url and (config.storage is None or source is ParameterSource.COMMANDLINE):
         config = replace(config, storage=url)
-    token = _token()
+    token = _token(config)
     reading = read(token, config)
     logger.setLevel(logging.CRITICAL)  # a replay is told of below; nothing is revoked
     verdict, record = asyncio.run(_judge(token, reading, config, timeout))
@@ -64,12 +67,21 @@ def inspect(file: str | None, table: str | None, url: str | None, timeout: float
     return verdict.exit
 
 
-def _token() -> str:
+def _token(config: SessionConfig) -> str:
+    """The token alone; a cookie of any name, and a header with one of ours in it, are welcome too."""
     if sys.stdin.isatty():
         click.echo("Paste the token, then press Enter and Ctrl-D:", err=True)
     text = sys.stdin.buffer.read(LONGEST).decode("utf-8", "replace").strip()
+    pairs = [part.strip().partition("=") for part in HEADER.sub("", text).split(";")]
+    names = [policy.name for policy in (config.access, config.refresh) if policy]
+    ours = [(name, value) for name, _, value in pairs if name in names]
+    if len(ours) > 1:
+        given = " and ".join(name for name, _ in ours)
+        raise click.UsageError(f"there are two cookies on standard input, {given}: give one, then the other")
+    if ours:
+        return ours[0][1]
     name, equals, value = text.partition("=")
-    token = value if equals and "." not in name else text  # a whole cookie is welcome too
+    token = value if equals and "." not in name else text
     if not token:
         raise click.UsageError("there is no token on standard input: pipe the value of the session cookie in")
     return token
@@ -103,6 +115,8 @@ async def _verdict(token: str, reading: Reading, manager: SessionManager) -> Ver
     if session.rejected is not None:
         fault = session.rejected
         return Verdict("refused", f"{type(fault).__name__}: {fault}", fault.code, NO)
+    if session.is_new:
+        return Verdict("refused", f"{TokenExpired.__name__}: {OVER}", TokenExpired.code, NO)
     checked = "" if manager.storage is not None and policy.covered else ", without a look at a storage"
     return Verdict("honoured", f"as {policy.use} token in the cookie {policy.name}{checked}")
 

@@ -36,10 +36,14 @@ def list_sessions(subject: str, url: str, timeout: float, json_wanted: bool) -> 
     """Lists the live sessions of a SUBJECT (what session["sub"] holds), newest first; exit code 1 where it has none."""
     records, now = _asked(url, timeout, lambda manager: manager.sessions(subject)), time.time()
     rows = [
-        (printable(record.sid), moment(record.created_at, now), moment(record.expires_at, now), _labels(record))
+        (
+            printable(record.sid),
+            *(moment(when, now) for when in (record.created_at, _last_seen(record), record.expires_at)),
+            _labels(record),
+        )
         for record in records
     ]
-    lines = table(("SID", "BEGAN", "EXPIRES", "LABELS"), rows) if rows else [_none_of(subject)]
+    lines = table(("SID", "BEGAN", "LAST SEEN", "EXPIRES", "LABELS"), rows) if rows else [_none_of(subject)]
     show(json_wanted, {"subject": subject, "sessions": [_described(record) for record in records]}, lines)
     return DONE if records else NO
 
@@ -51,11 +55,8 @@ def list_sessions(subject: str, url: str, timeout: float, json_wanted: bool) -> 
 def count_sessions(url: str, timeout: float, batch: int, json_wanted: bool) -> None:
     """Counts the live sessions, by a scan of the whole storage."""
     counts = asyncio.run(_count(url, timeout, batch))
-    show(
-        json_wanted,
-        counts,
-        [f"{counts['sessions']} sessions, {counts['logged_in']} of them of a user; {counts['superseded']} superseded"],
-    )
+    live = f"{counts['sessions']} session{'' if counts['sessions'] == 1 else 's'}"
+    show(json_wanted, counts, [f"{live}, {counts['logged_in']} of them of a user; {counts['superseded']} superseded"])
 
 
 @sessions.command()
@@ -143,6 +144,11 @@ async def _count(url: str, timeout: float, batch: int) -> dict[str, int]:
     return counts
 
 
+def _last_seen(record: JtiRecord) -> int:
+    """As it is noted at most once in ``seen_interval``, the beginning until then."""
+    return record.created_at if record.seen_at is None else record.seen_at
+
+
 def _labels(record: JtiRecord) -> str:
     return ", ".join(f"{printable(name)}={printable(value)}" for name, value in record.metadata.items())
 
@@ -151,6 +157,7 @@ def _described(record: JtiRecord) -> dict[str, Any]:
     return {
         "sid": record.sid,
         "created_at": record.created_at,
+        "seen_at": record.seen_at,
         "expires_at": record.expires_at,
         "labels": dict(record.metadata),
     }

@@ -52,7 +52,8 @@ class Secrets:
         }
         empty = [place for place, value in places.items() if value == ""]
         found = f"{' and '.join(empty)} {'is' if len(empty) == 1 else 'are'} empty; " if empty else ""
-        return f"no secret: {found}set {CURRENT} in the environment (`openssl rand -base64 48` makes one), or secret"
+        way_out = f"set {CURRENT} in the environment (`openssl rand -base64 48` makes one), or the setting secret"
+        return f"no secret: {found}{way_out}"
 
     def _current(self, process_env: Environment, request_env: Environment) -> Iterator[Sourced]:
         yield from _named(f"{CURRENT} of the request's environment", request_env.get(CURRENT))

@@ -44,6 +44,44 @@ def test_a_refresh_token_is_not_judged_by_settings_that_have_none(shell: Shell, 
     assert "[JWT_FORGED]" in shell("inspect", stdin=forged).out
 
 
+def test_an_access_token_that_is_over_is_refused_although_a_refresh_token_may_stand_beside_it(
+    shell: Shell, url: str
+) -> None:
+    over = made(exp=NOW - 100, iat=NOW - 200, token_use="access")
+    for options in (["--storage", url], []):
+        ran = shell("inspect", *options, stdin=over, SESSION_REFRESH_TOKEN="true")
+        assert ran.code == 1, ran
+        assert "refused: TokenExpired: it is over" in ran.out
+        assert "the refresh token beside it decides [JWT_EXPIRED]" in ran.out
+    assert shell("inspect", stdin=made(token_use="access"), SESSION_REFRESH_TOKEN="true").code == 0
+    shortened = {"SESSION_REFRESH_TOKEN": "true", "SESSION_EXPIRES": "60"}
+    assert "[JWT_EXPIRED]" in shell("inspect", stdin=made(token_use="access"), **shortened).out
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{name}={token}",
+        "theme=dark; {name}={token}; _ga=GA1.2",
+        "Cookie: theme=dark; {name}={token}",
+        "Set-Cookie: {name}={token}; Path=/; Secure",
+        "other={token}",
+    ],
+)
+def test_a_cookie_and_a_header_with_one_of_ours_are_welcome(shell: Shell, header: str) -> None:
+    ran = shell("inspect", stdin=header.format(name=NAME, token=made()))
+    assert ran.code == 0, ran
+    assert "honoured: as access token" in ran.out
+
+
+def test_of_two_cookies_one_is_asked_for(shell: Shell) -> None:
+    both = f"{NAME}={made()}; {REFRESH}={made(token_use='refresh')}"
+    ran = shell("inspect", stdin=both, SESSION_REFRESH_TOKEN="true")
+    assert ran.code == 2, ran
+    assert f"two cookies on standard input, {NAME} and {REFRESH}: give one" in ran.err
+    assert made().rpartition(".")[2] not in ran.out + ran.err
+
+
 def test_the_signature_is_never_printed(shell: Shell, log_in, url: str) -> None:
     for token in (
         log_in(sub="ann")[NAME],

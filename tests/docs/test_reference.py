@@ -198,7 +198,8 @@ async def test_the_commands_do_what_the_page_says(place: Path) -> None:
         *("secret", "backends", "check", "inspect", "sessions", "sessions", "sessions", "sessions", "sessions"),
         *("purge", "doctor", "copy"),
     ]
-    lines, look = examples("command-line", "sh")
+    secret, looks, acts, look = examples("command-line", "sh")
+    assert len(shell(secret).strip()) >= 32
     url = f"sqlite:///{place}/sessions.db"
     async with SessionManager(SessionConfig(storage=url)) as manager:
         session = await manager.load({})
@@ -208,10 +209,12 @@ async def test_the_commands_do_what_the_page_says(place: Path) -> None:
     told = shell(look, SESSION_SECRET=SECRET, SESSION_STORAGE=url)
     assert told.startswith("verdict     honoured: ")
     assert f"sid         {session.sid}\n" in told
-    done = shell(lines, SESSION_STORAGE=url)
-    assert "ended 1 session of ann" in done
+    served = {"SESSION_SECRET": SECRET, "SESSION_STORAGE": url}
+    assert session.sid in shell(looks, **served)
+    assert "ended 1 session of ann" in shell(acts, **served)
     assert (place / "copy.db").exists()
-    assert "ann is not logged in\nann has no session\nnothing to end\n" in shell(lines, SESSION_STORAGE=url)
+    assert "ann has no session\nann is not logged in\n" in shell(looks, **served)
+    assert "ann has no session\nnothing to end\n" in shell(acts, **served)
 
 
 def test_every_test_that_holds_a_promise_is_there() -> None:

@@ -130,7 +130,7 @@ class _FileConnection(_Connection):
         if self._is_moved():
             raise sqlite3.OperationalError(
                 "the file, its -wal or its -shm was deleted or replaced while it was open: put it back,"
-                " or close the storage and open it again"
+                " or restart the application"
             )
 
     def close(self) -> None:

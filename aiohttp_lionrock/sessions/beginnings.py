@@ -96,6 +96,10 @@ class Beginnings:
             self._undoing.take_back(draft)
             raise
 
+    def signed(self, record: JtiRecord, draft: Draft) -> list[Issued]:
+        """The tokens of a draft under a record that was made for it."""
+        return self._grants.sign(draft, Grant(record.access_jti, record.refresh_jti))
+
     async def _with_term(self, record: JtiRecord, draft: Draft, issued: list[Issued]) -> list[Issued]:
         """The tokens once more, and a record for them, where the session before got an end of its own meanwhile."""
         term = draft.life.term
@@ -103,7 +107,7 @@ class Beginnings:
             draft.keep_term(draft.handed_over)
         if draft.life.term == term:
             return issued
-        issued = self._grants.sign(draft, Grant(record.access_jti, record.refresh_jti))
+        issued = self.signed(record, draft)
         shorter = replace(record, version=2, expires_at=latest_exp(issued), until=draft.life.term.until)
         await self._records.replace(shorter, record.version)  # if it was ended meanwhile, its tokens are refused anyway
         return issued

@@ -101,8 +101,9 @@ class Plan(NamedTuple):
     ``refreshes``: the refresh token is written too. ``begins``: this is a login, a visitor's first session or the one
     after a logout. ``inherits``: the new sid takes data over from a session that belongs to the same subject, so it may
     only begin while that one lives. ``insists``: it is a login of that subject, and begins also where a renewal or
-    another login has taken over meanwhile. ``leaves``: somebody's session is left; only what the request assigned goes
-    along, and whatever took over from that session meanwhile is left as well.
+    another login has taken over meanwhile or, without the data, where the request itself has ended that session.
+    ``leaves``: somebody's session is left; only what the request assigned goes along, and whatever took over from that
+    session meanwhile is left as well.
     """
 
     act: Act

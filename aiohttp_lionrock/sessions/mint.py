@@ -44,13 +44,18 @@ class Draft:
 
     The sid is the session's own, but where the session is to go on under another one; ``authenticated_at`` likewise,
     but at a login. ``handed_over`` is the record that this draft's sid took over from, as it was before.
+    ``has_ended_own``: the request itself has ended the session that it brought; ``inherits`` is False once a login has
+    met that.
     """
 
     __slots__ = (
         "authenticated_at",
         "created_at",
+        "data",
         "handed_over",
+        "has_ended_own",
         "id",
+        "inherits",
         "life",
         "now",
         "policies",
@@ -64,12 +69,21 @@ class Draft:
         self.presented: Presented = presented
         self.policies: tuple[TokenPolicy, ...] = policies
         self.now: int = now
+        self.data: Mapping[str, Any] = life.data.snapshot()
         self.id: str = life.id or str(uuid4())
         self.sid: str = life.sid
         self.created_at: int | None = life.created_at
         self.subject: str | None = life.subject
         self.authenticated_at: int | None = life.authenticated_at
         self.handed_over: JtiRecord | None = None
+        self.has_ended_own: bool = False
+        self.inherits: bool = True
+
+    def inherit_nothing(self) -> None:
+        """Leaves what came with a session that was ended: a login in its place has what this request has set itself."""
+        self.inherits = False
+        self.life.data.keep_assigned()
+        self.data = self.life.data.snapshot()
 
     def keep_term(self, record: JtiRecord) -> None:
         """Has a token from before the record got an end of its own respect that end, unless another one is asked."""
@@ -105,7 +119,7 @@ class TokenMint:
         """What one token says."""
         config, life, is_refresh = self._config, draft.life, policy.use == "refresh"
         issued = draft.now if grant.refresh_iat is None or not is_refresh else grant.refresh_iat
-        claims = {"id": draft.id, "sid": draft.sid, "creator": life.creator, **life.data.view()}
+        claims = {"id": draft.id, "sid": draft.sid, "creator": life.creator, **draft.data}
         began = self._limits.begin(draft.created_at, draft.now)
         if began is not None:
             claims["orig_iat"] = began

@@ -49,8 +49,9 @@ class Moves:
     async def move(self, draft: Draft, plan: Plan) -> list[Issued]:
         """Inserts the new sid, then hands the old one over to it.
 
-        Raises TokenRevoked or TokenSuperseded where the new one inherits and the old one is gone by now, but for a
-        login whose session goes on as another one.
+        Raises TokenRevoked or TokenSuperseded where the new one inherits and the old one is gone by now. Not for a
+        login whose session goes on as another one, nor where its own request has ended the old one: it begins without
+        what that held.
         """
         presented = draft.presented
         assert presented.sid is not None
@@ -61,6 +62,8 @@ class Moves:
         except BaseException:
             self._undoing.start(draft.sid)
             raise
+        if not draft.inherits:
+            issued = self._beginnings.signed(record, draft)
         return await self._beginnings.settle(record, draft, plan, issued)
 
     async def _hand_over(self, sid: str, known: JtiRecord | None, draft: Draft, plan: Plan) -> None:
@@ -76,8 +79,10 @@ class Moves:
             raise
         except TokenRevoked as gone:
             is_superseded = isinstance(gone, TokenSuperseded)
-            if plan.inherits and not (plan.insists and is_superseded):
+            if plan.inherits and not (plan.insists and (is_superseded or draft.has_ended_own)):
                 raise
+            if plan.inherits and not is_superseded:
+                draft.inherit_nothing()
             if plan.leaves and is_superseded:
                 await self._endings.end(sid, Why.LOGOUT)
 

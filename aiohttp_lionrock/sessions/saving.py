@@ -67,14 +67,14 @@ class Saver:
         if planned.begins and not life.asked.sets_term:
             life.term = Term()
         life.data.check()
-        draft, snapshot = self._draft(life, presented, planned), life.data.snapshot()
+        draft = self._draft(life, presented, planned)
         issued = await self._issue(draft, planned, is_awaited)
         if not issued:
             return []
         has_ended = life.asked.level is _ASKED_TO_END
-        life.data.written(snapshot)
+        life.data.written(draft.data)
         self._remember(life, draft, issued)
-        self._tell(life, presented, planned, was_handed_over=draft.handed_over is not None)
+        self._tell(life, presented, planned, draft)
         cookies = self._cookies(draft, issued)
         if planned.leaves:
             cookies += self._left_over(draft)
@@ -89,6 +89,8 @@ class Saver:
             issued = await self._authority.issue(draft, planned)
         except (TokenExpired, TokenRevoked) as fault:
             life.rejected = fault
+            if planned.begins:
+                logger.warning("a login was not delivered: %s", fault)
             _drop_changes(life, str(fault))
             return []
         except (StorageError, SessionLimitReached, asyncio.CancelledError):
@@ -142,15 +144,15 @@ class Saver:
         _, keys, env, *_ = draft.presented
         life.presented = Presented(_LOADED, keys, env, draft.sid, draft.subject, is_due=self._rules.resave)
 
-    def _tell(self, life: Life, presented: Presented, planned: Plan, *, was_handed_over: bool) -> None:
+    def _tell(self, life: Life, presented: Presented, planned: Plan, draft: Draft) -> None:
         """Tells what the session has become; of a record that ended, who removed it has told."""
         if planned.act is _WRITE:
             if presented.arrival is _REFRESHED:
                 self._events.tell(SessionEvent("refreshed", life.sid, life.subject))
-        elif planned.act is _MOVE and not planned.leaves:
+        elif planned.act is _MOVE and not planned.leaves and draft.inherits:
             self._events.tell(SessionEvent("renewed", life.sid, life.subject, (presented.sid or "",)))
         else:
-            if planned.leaves and (was_handed_over or not self._rules.has_records):
+            if planned.leaves and (draft.handed_over is not None or not self._rules.has_records):
                 self._tell_logout(presented)
             self._events.tell(SessionEvent("started", life.sid, life.subject))
 

@@ -1,0 +1,143 @@
+"""One session for each user: a request that ends the user's sessions, its own among them, and logs the user in."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from support.browser import ACCESS, REFRESH, Browser, make_manager
+from support.storages import KINDS, storage_of_kind
+
+from aiohttp_lionrock import JtiStorage, Session, SessionEvent, SessionManager, TokenRevoked
+from aiohttp_lionrock.testing import FakeClock
+
+Act = Callable[[SessionManager, Session], Awaitable[None]]
+
+
+async def end_then_log_in(manager: SessionManager, session: Session) -> None:
+    await manager.revoke_subject("ann")
+    session.renew()
+    session["sub"] = "ann"
+
+
+async def end_in_between(manager: SessionManager, session: Session) -> None:
+    session.renew()
+    await manager.revoke_subject("ann")
+    session["sub"] = "ann"
+
+
+async def log_in_then_end(manager: SessionManager, session: Session) -> None:
+    session.renew()
+    session["sub"] = "ann"
+    await manager.revoke_subject("ann")
+
+
+async def end_one_by_one(manager: SessionManager, session: Session) -> None:
+    for record in await manager.sessions("ann"):
+        await manager.revoke(record.sid)
+    session.renew()
+    session["sub"] = "ann"
+
+
+ORDERS = [end_then_log_in, end_in_between, log_in_then_end, end_one_by_one]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(params=KINDS)
+async def storage(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncIterator[JtiStorage]:
+    async with storage_of_kind(request.param, request, clock) as made:
+        yield made
+
+
+@pytest.mark.parametrize("act", ORDERS)
+@pytest.mark.parametrize("only", [None, ACCESS, REFRESH])
+async def test_the_login_stands_in_every_order_of_the_calls_and_has_nothing_of_what_was_ended(
+    storage: JtiStorage, clock: FakeClock, act: Act, only: str | None
+) -> None:
+    manager = make_manager(storage, clock)
+    told: list[SessionEvent] = []
+    browser, elsewhere = Browser(manager), Browser(manager)
+    for one in (browser, elsewhere):
+        await one.log_in(role="admin")
+    before = browser.copy()
+    for listeners in (manager.events.started, manager.events.renewed):
+        listeners.append(listening(told))
+    for _ in range(3):
+        session = await manager.load({name: browser.cookies[name] for name in browser.cookies if only in (None, name)})
+        await act(manager, session)
+        session["theme"] = "dark"
+        browser.receive(await manager.save(session))
+        assert set(browser.sent) == {ACCESS, REFRESH}
+        assert dict(session) == {"sub": "ann", "theme": "dark"}
+        assert dict(await browser.visit()) == {"sub": "ann", "theme": "dark"}
+        assert [record.sid for record in await manager.sessions("ann")] == [browser.sid]
+    assert type((await elsewhere.visit()).rejected) is TokenRevoked
+    assert type((await before.visit()).rejected) is TokenRevoked
+    await manager.aclose()
+    assert [(event.name, event.subject) for event in told] == [("started", "ann")] * 3
+
+
+async def test_a_session_that_was_saved_so_can_be_saved_again(storage: JtiStorage, clock: FakeClock) -> None:
+    manager = make_manager(storage, clock)
+    browser = Browser(manager)
+    await browser.log_in(role="admin")
+    session = await manager.load(browser.cookies)
+    await end_then_log_in(manager, session)
+    browser.receive(await manager.save(session))
+    assert await manager.save(session) == []
+    session["theme"] = "dark"
+    browser.receive(await manager.save(session))
+    assert dict(await browser.visit()) == {"sub": "ann", "theme": "dark"}
+
+
+@pytest.mark.parametrize("act", ORDERS)
+async def test_with_one_session_for_each_user_at_most_the_login_is_not_refused(
+    storage: JtiStorage, clock: FakeClock, act: Act
+) -> None:
+    manager = make_manager(storage, clock, max_sessions=1, when_full="refuse")
+    browser = Browser(manager)
+    await browser.log_in()
+    session = await manager.load(browser.cookies)
+    await act(manager, session)
+    browser.receive(await manager.save(session))
+    assert await browser.visit()
+    assert len(await manager.sessions("ann")) == 1
+
+
+async def test_a_renewal_is_no_login_and_ends_with_what_was_ended(storage: JtiStorage, clock: FakeClock) -> None:
+    manager = make_manager(storage, clock)
+    browser = Browser(manager)
+    await browser.log_in()
+    session = await manager.load(browser.cookies)
+    session.renew()
+    await manager.revoke_subject("ann")
+    assert await manager.save(session) == []
+    assert type(session.rejected) is TokenRevoked
+    async with asyncio.timeout(5):
+        while await manager.sessions("ann"):  # what was begun for the renewal is taken back
+            await asyncio.sleep(0.01)
+
+
+async def test_what_another_request_ended_meanwhile_stays_ended_and_the_log_tells_of_the_login(
+    storage: JtiStorage, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager = make_manager(storage, clock)
+    browser = Browser(manager)
+    await browser.log_in()
+    session = await manager.load(browser.cookies)
+    session.renew()
+    session["sub"] = "ann"
+    await make_manager(storage, clock).revoke_subject("ann")
+    assert await manager.save(session) == []
+    assert type(session.rejected) is TokenRevoked
+    assert "a login was not delivered: session was ended while the request was handled" in caplog.messages
+
+
+def listening(told: list[SessionEvent]) -> Callable[[SessionEvent], Awaitable[None]]:
+    async def listen(event: SessionEvent) -> None:
+        told.append(event)
+
+    return listen

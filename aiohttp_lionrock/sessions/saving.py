@@ -49,6 +49,7 @@ class Saver:
         self._clock = clock
         self._events = events
         self._policies = tuple(policy for policy in (config.access, config.refresh) if policy)
+        self._replaces = bool(_replaced(self._policies))
 
     async def save(self, life: Life, is_awaited: IsAwaited) -> list[CookieChange]:
         """The cookies that the response is to carry. Raises as `SessionManager.save`."""
@@ -79,8 +80,8 @@ class Saver:
         if planned.leaves:
             cookies += self._left_over(draft)
         if has_ended:
-            cookies += _former(self._policies)
-        return cookies
+            return cookies + _former(self._policies)
+        return cookies + _replaced(draft.policies) if self._replaces else cookies
 
     async def _issue(self, draft: Draft, planned: Plan, is_awaited: IsAwaited) -> list[Issued]:
         """The tokens of the response; none where the session has ended meanwhile, or a new one is taken back."""
@@ -196,3 +197,8 @@ def _deletion(name: str, cookie: CookieOptions) -> CookieChange:
 def _former(policies: Iterable[TokenPolicy]) -> list[CookieChange]:
     """Deletes cookies from before a change of domain or path: without a storage nothing else ends what they say."""
     return [_deletion(policy.name, former) for policy in policies for former in policy.former]
+
+
+def _replaced(policies: Iterable[TokenPolicy]) -> list[CookieChange]:
+    """The same for cookies that a write takes the place of: a refresh token that stays behind would be a replay."""
+    return [_deletion(policy.name, former) for policy in policies for former in policy.replaced]

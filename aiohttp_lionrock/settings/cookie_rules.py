@@ -1,17 +1,30 @@
 """The rules that cookies must keep (RFC 6265bis); each fault names the setting that it stands in."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..faults import Faults, nearest, shown
 from .cookies import CookieOptions
 from .tables import CookieConfig
 
-__all__ = ["Given", "resolve_cookie"]
+__all__ = ["Given", "ResolvedCookie", "resolve_cookie"]
 
 Given = tuple[str, Any]  # the name of a setting, and its value
+
+
+class ResolvedCookie(NamedTuple):
+    """The attributes of one cookie, and those that older cookies of its name may have.
+
+    ``former`` are those of all others that a logout deletes; ``replaced`` those that every write deletes, because the
+    settings say that there are such.
+    """
+
+    present: CookieOptions
+    former: tuple[CookieOptions, ...] = ()
+    replaced: tuple[CookieOptions, ...] = ()
+
 
 DEFAULTS: dict[str, Any] = {
     "secure": True,
@@ -23,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "max_age": None,
     "previous_domains": (),
     "previous_paths": (),
+    "previous_partitioned": None,
 }
 PREFIXES: dict[str, tuple[str, ...]] = {
     "__Host-Http-": ("secure", "http_only", "path", "domain"),
@@ -46,11 +60,8 @@ _SAME_SITE = {"strict": "Strict", "lax": "Lax", "none": "None"}
 
 def resolve_cookie(
     name: Given, max_age: Given, layers: Iterable[tuple[str, CookieConfig | None]], faults: Faults
-) -> tuple[CookieOptions, tuple[CookieOptions, ...]]:
-    """The attributes of one cookie: safe defaults under the layers, each given with the name of its setting.
-
-    And those that older cookies of its name may have.
-    """
+) -> ResolvedCookie:
+    """The attributes of one cookie: safe defaults under the layers, each given with the name of its setting."""
     given: dict[str, Given] = {key: (f"cookie.{key}", value) for key, value in DEFAULTS.items()}
     for where, layer in layers:
         if layer is not None:
@@ -66,14 +77,26 @@ def resolve_cookie(
     _check_attributes(given, faults)
     for fault in _contradictions(name, given):
         faults.add(fault)
-    domains, paths = options.pop("previous_domains"), options.pop("previous_paths")
+    previous = {key: options.pop(f"previous_{key}") for key in ("domains", "paths", "partitioned")}
     present = CookieOptions(**options)
-    if faults.found:
-        return present, ()
+    return ResolvedCookie(present) if faults.found else _with_former(present, **previous)
+
+
+def _with_former(
+    present: CookieOptions, domains: Sequence[str], paths: Sequence[str], partitioned: bool | None
+) -> ResolvedCookie:
+    kinds = (present.partitioned, present.partitioned if partitioned is None else partitioned)
     known = dict.fromkeys(
-        (domain, path) for path in (present.path, *paths) for domain in (present.domain, *domains, None)
+        (path, domain, kind)
+        for kind in kinds
+        for path in (present.path, *paths)
+        for domain in (present.domain, *domains, None)
     )
-    return present, tuple(replace(present, domain=domain, path=path) for domain, path in list(known)[1:])
+    former = tuple(
+        replace(present, path=path, domain=domain, partitioned=kind) for path, domain, kind in list(known)[1:]
+    )
+    is_told = bool(domains or paths or partitioned not in (None, present.partitioned))
+    return ResolvedCookie(present, former, former if is_told else ())
 
 
 def _check_attributes(given: dict[str, Given], faults: Faults) -> None:
@@ -92,6 +115,8 @@ def _check_attributes(given: dict[str, Given], faults: Faults) -> None:
         where, former = given[key]
         if not isinstance(former, list | tuple) or not all(isinstance(x, str) and pattern.fullmatch(x) for x in former):
             faults.add(f"{where} must be a list of {what}, not {shown(former)}")
+    if given["previous_partitioned"][1] is not None:
+        faults.flag(*given["previous_partitioned"])
 
 
 def _unlike(same_site: object) -> str:
@@ -119,5 +144,6 @@ def _contradictions(named: Given, given: dict[str, Given]) -> Iterator[str]:
         return
     if given["same_site"][1] == "None":
         yield f"{given['same_site'][0]} None needs secure (RFC 6265bis), and {secure_at} is off"
-    if given["partitioned"][1]:
-        yield f"{given['partitioned'][0]} needs secure (CHIPS), and {secure_at} is off"
+    for key in ("partitioned", "previous_partitioned"):
+        if given[key][1]:
+            yield f"{given[key][0]} needs secure (CHIPS), and {secure_at} is off"

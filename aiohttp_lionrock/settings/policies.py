@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..faults import Faults
-from .cookie_rules import resolve_cookie
+from .cookie_rules import ResolvedCookie, resolve_cookie
 from .cookies import CookieOptions
 from .tables import AccessTokenConfig, CookieConfig, RefreshTokenConfig
 
@@ -16,7 +16,8 @@ __all__ = ["TokenPolicy", "access_policy", "covered_uses", "refresh_policy"]
 class TokenPolicy:
     """One token's settings after all defaults: ``lifetime`` in whole seconds; ``covered``: its jti counts.
 
-    ``former`` are the attributes under which older cookies of the token may be about. ``alone`` is the lifetime of an
+    ``former`` are the attributes under which older cookies of the token may be about: a logout deletes those, and every
+    write the ``replaced`` among them. ``alone`` is the lifetime of an
     access token that has no refresh token beside it, where others have one.
     """
 
@@ -25,6 +26,7 @@ class TokenPolicy:
     lifetime: int
     cookie: CookieOptions
     former: tuple[CookieOptions, ...]
+    replaced: tuple[CookieOptions, ...]
     covered: bool
     alone: int
 
@@ -42,8 +44,8 @@ def access_policy(
         max_age = ("cookie_max_age", config.cookie_max_age)
     else:
         max_age = ("access_token.cookie_max_age", access.cookie_max_age)
-    cookie_options, former = _cookie("access_token", name, max_age, cookie, access.cookie_options, faults)
-    return TokenPolicy("access", name[1], lifetime, cookie_options, former, covered, lifetime)
+    resolved = _cookie("access_token", name, max_age, cookie, access.cookie_options, faults)
+    return TokenPolicy("access", name[1], lifetime, *resolved, covered, lifetime)
 
 
 def refresh_policy(
@@ -55,8 +57,8 @@ def refresh_policy(
     lifetime = faults.seconds("refresh_token.expires", refresh.expires)
     max_age = lifetime if refresh.cookie_max_age is None else refresh.cookie_max_age
     given_age = ("refresh_token.cookie_max_age", max_age)
-    cookie_options, former = _cookie("refresh_token", name, given_age, cookie, refresh.cookie_options, faults)
-    return TokenPolicy("refresh", name[1], lifetime, cookie_options, former, covered, lifetime)
+    resolved = _cookie("refresh_token", name, given_age, cookie, refresh.cookie_options, faults)
+    return TokenPolicy("refresh", name[1], lifetime, *resolved, covered, lifetime)
 
 
 def _cookie(
@@ -66,7 +68,7 @@ def _cookie(
     common: CookieConfig,
     own: CookieConfig | Mapping[str, Any] | None,
     faults: Faults,
-) -> tuple[CookieOptions, tuple[CookieOptions, ...]]:
+) -> ResolvedCookie:
     where = f"{token}.cookie_options"
     layers = [("cookie", common), (where, faults.table(where, CookieConfig, own))]
     return resolve_cookie(name, max_age, layers, faults)

@@ -13,8 +13,8 @@ THIRTY_DAYS = 30 * 24 * 60 * 60
 class CookieConfig:
     """Cookie attributes (RFC 6265bis). ``None`` keeps the default; ``cookie_max_age`` settings win over ``max_age``.
 
-    ``previous_domains`` and ``previous_paths`` are what these were while cookies were set that are still about: a
-    logout deletes those too, and where there is a domain those of the host alone.
+    ``previous_domains``, ``previous_paths`` and ``previous_partitioned`` are what these were while cookies were set
+    that are still about: every write and every logout deletes those.
     """
 
     secure: bool | None = None
@@ -26,6 +26,7 @@ class CookieConfig:
     max_age: float | None = None
     previous_domains: Sequence[str] | None = None
     previous_paths: Sequence[str] | None = None
+    previous_partitioned: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,9 @@ CHANGES: dict[str, list[tuple[Settings, Settings]]] = {
         for refresh in ({}, WITH_REFRESH)
     ],
     "`max_sessions` set": [({"storage": "shared"}, {"storage": "shared", "max_sessions": 1})],
-    "`cookie.domain` or `cookie.path`": [({}, {"cookie": {"domain": "example.com"}}), ({}, {"cookie": {"path": "/a"}})],
+    "`cookie.domain`, `cookie.path` or `cookie.partitioned`": [
+        ({}, {"cookie": attribute}) for attribute in ({"domain": "example.com"}, {"path": "/a"}, {"partitioned": True})
+    ],
     "`cookie.secure`, `cookie.same_site` and the like": [({}, {"cookie": {"secure": False, "same_site": "Strict"}})],
     "`clock_tolerance`": [({}, {"clock_tolerance": 0})],
 }

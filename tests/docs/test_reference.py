@@ -52,7 +52,7 @@ def test_the_table_has_every_cookie_attribute_and_its_default() -> None:
         name.strip("`"): ast.literal_eval(default.strip("`")) for name, default, _ in rows("settings", "CookieConfig")
     }
     assert list(written) == [field.name for field in fields(CookieConfig)]
-    assert {written.pop("previous_domains"), written.pop("previous_paths")} == {None}
+    assert {written.pop(f"previous_{name}") for name in ("domains", "paths", "partitioned")} == {None}
     assert written == dict(SessionConfig().access.cookie)
 
 

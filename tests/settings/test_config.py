@@ -482,12 +482,23 @@ def test_what_domains_and_paths_were_before_is_a_list_of_such(setting: str, valu
     assert f"cookie.{setting} must be a list of" in fault_of(lambda: SessionConfig(cookie={setting: value}))
 
 
+@pytest.mark.parametrize("value", [1, "yes", [True]])
+def test_whether_cookies_were_partitioned_before_is_true_or_false(value: Any) -> None:
+    assert "cookie.previous_partitioned must be" in fault_of(
+        lambda: SessionConfig(cookie={"previous_partitioned": value})
+    )
+
+
 @pytest.mark.parametrize("domain", ["localhost", "example.org", ".example.org", "a-b.c1.example", "127.0.0.1"])
 def test_a_domain_that_is_a_host_name_is_taken(domain: str) -> None:
     assert SessionConfig(cookie={"domain": domain}).access.cookie.domain == domain
 
 
-@pytest.mark.parametrize("cookie", [{"same_site": "None"}, {"same_site": "none"}, {"partitioned": True}], ids=str)
+@pytest.mark.parametrize(
+    "cookie",
+    [{"same_site": "None"}, {"same_site": "none"}, {"partitioned": True}, {"previous_partitioned": True}],
+    ids=str,
+)
 def test_what_browsers_take_on_secure_cookies_alone_needs_secure(cookie: dict[str, Any]) -> None:
     assert SessionConfig(cookie=cookie).access.cookie.secure
     assert "needs secure" in fault_of(lambda: SessionConfig(cookie={**cookie, "secure": False}))

@@ -21,28 +21,48 @@ _USES: WeakKeyDictionary[JtiStorage, int] = WeakKeyDictionary()
 class Deadline:
     """Holds what it runs to so many seconds. Raises StorageUnavailable where that takes longer.
 
-    An answer that came while something else kept the event loop is not late: the time that the loop is behind by then
-    is given once more, up to the same number of seconds.
+    They are counted in steps. A step that ends late, because something else kept the event loop, counts once: an
+    answer that waits for its turn meanwhile is not late.
     """
+
+    STEPS = 10
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
 
     async def __call__(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(None) as limit:
-                timer = loop.call_later(self.seconds, self._end, limit, loop.time() + self.seconds)
+                steps = _Steps(self.STEPS, self.seconds / self.STEPS, limit)
                 try:
                     return await work(*args, **kwargs)
                 finally:
-                    timer.cancel()
+                    steps.stop()
         except TimeoutError as exc:
             raise StorageUnavailable(f"the storage did not answer within {self.seconds:g} s") from exc
 
-    def _end(self, limit: asyncio.Timeout, due: float) -> None:
-        now = asyncio.get_running_loop().time()
-        limit.reschedule(now + min(now - due, self.seconds))
+
+class _Steps:
+    """Ends a wait when so many steps are over."""
+
+    __slots__ = ("_left", "_limit", "_loop", "_seconds", "_timer")
+
+    def __init__(self, count: int, seconds: float, limit: asyncio.Timeout) -> None:
+        self._left = count
+        self._seconds = seconds
+        self._limit = limit
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        self._left -= 1
+        if self._left:
+            self._timer = self._loop.call_later(self._seconds, self._go_on)
+        else:
+            self._limit.reschedule(self._loop.time())
+
+    def stop(self) -> None:
+        self._timer.cancel()
 
 
 class StorageLink(Deadline):

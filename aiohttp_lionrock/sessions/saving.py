@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from uuid import uuid4
 
-from ..errors import SessionLimitReached, StorageError, TokenExpired, TokenRevoked
+from ..errors import SessionLimitReached, SessionTooLarge, StorageError, TokenExpired, TokenRevoked
 from ..log import logger
 from ..settings.config import SessionConfig, TokenPolicy
 from ..settings.cookies import CookieChange, CookieOptions
@@ -48,6 +48,7 @@ class Saver:
         self._keys = keys
         self._clock = clock
         self._events = events
+        self._told_of_size = False
         self._policies = tuple(policy for policy in (config.access, config.refresh) if policy)
         self._replaces = bool(_replaced(self._policies))
 
@@ -88,6 +89,11 @@ class Saver:
         begins_another, life = planned.act is not _WRITE, draft.life
         try:
             issued = await self._authority.issue(draft, planned)
+        except SessionTooLarge as fault:
+            if life.asked is not ASKED_NOTHING or life.data.is_changed():
+                raise
+            self._leave_as_it_is(fault)
+            return []
         except (TokenExpired, TokenRevoked) as fault:
             life.rejected = fault
             if planned.begins:
@@ -103,6 +109,12 @@ class Saver:
             life.take_new_sid()
             return []
         return issued
+
+    def _leave_as_it_is(self, fault: SessionTooLarge) -> None:
+        """A session that was let in under other settings, and that the request only reads, is no fault of it."""
+        if not self._told_of_size:
+            self._told_of_size = True
+            logger.error("sessions are too large to be refreshed under these settings, and will end: %s", fault)
 
     def _draft(self, life: Life, presented: Presented, planned: Plan) -> Draft:
         draft = Draft(life, presented, self._policies, int(self._clock()))

@@ -109,18 +109,33 @@ async def _settle(visit: Visit, request: web.Request, response: web.StreamRespon
 async def _unavailable(outage: Outage, request: web.Request) -> web.StreamResponse:
     installation, exc = outage
     installation.outages.refused(exc)
-    if installation.on_unavailable is None:
-        response: web.StreamResponse = web.Response(
-            status=503, text="The service is temporarily unavailable. Please try again.\n"
-        )
-    else:
-        answer = installation.on_unavailable(request, exc)
-        response = await answer if inspect.isawaitable(answer) else answer
-        if not isinstance(response, web.StreamResponse):
-            raise TypeError(f"on_unavailable must return a response, not {type(response).__name__}")
+    response = await _page_of(installation, request, exc) or web.Response(
+        status=503, text="The service is temporarily unavailable. Please try again.\n"
+    )
     if response.status == 503:
         response.headers.setdefault(hdrs.RETRY_AFTER, RETRY_AFTER)
     keep_from_caches(response)
+    if isinstance(response, web.HTTPException):
+        raise response from None
+    return response
+
+
+async def _page_of(
+    installation: Installation, request: web.Request, exc: StorageUnavailable
+) -> web.StreamResponse | None:
+    """The application's own page, returned or raised; None where it has none, or where that fails too."""
+    if installation.on_unavailable is None:
+        return None
+    try:
+        answer = installation.on_unavailable(request, exc)
+        response = await answer if inspect.isawaitable(answer) else answer
+    except web.HTTPException as raised:
+        return raised
+    except Exception:
+        logger.exception("on_unavailable failed: the client gets the plain 503")
+        return None
+    if not isinstance(response, web.StreamResponse):
+        raise TypeError(f"on_unavailable must return a response, not {type(response).__name__}")
     return response
 
 

@@ -26,6 +26,7 @@ from aiohttp_lionrock import (
     Session,
     SessionConfig,
     SessionManager,
+    SessionTooLarge,
     TokenClaimError,
     TokenExpired,
     TokenRevoked,
@@ -420,3 +421,33 @@ async def test_a_function_that_changes_the_data_it_is_given_changes_no_session(
     await browser.write(account={"id": 7})
     for _ in range(3):
         assert (await browser.visit())["account"] == {"id": 7}
+
+
+async def full(manager: SessionManager) -> Browser:
+    """A login whose cookies are as large as may be."""
+    browser = Browser(manager)
+    await browser.log_in(note="x" * 1890)
+    return browser
+
+
+@pytest.mark.parametrize(
+    "settings", [{"max_lifetime": 90 * 86400}, {"idle_timeout": 86400}, {"max_cookies_length": 5900}]
+)
+@pytest.mark.parametrize("resave", [False, True])
+async def test_a_session_that_no_longer_fits_is_read_as_before_and_only_a_change_is_refused(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture, settings: dict[str, Any], resave: bool
+) -> None:
+    storage = MemoryStorage(clock=clock)
+    browser = await full(make_manager(storage, clock))
+    browser.manager = make_manager(storage, clock, resave=resave, **settings)
+    for _ in range(3):
+        clock.advance(ACCESS_LIFETIME + 1)
+        session = await browser.visit()
+        assert (session.subject, browser.changes) == ("ann", [])
+    [line] = caplog.messages
+    assert line.startswith("sessions are too large to be refreshed under these settings, and will end: ")
+    for act in (lambda session: session.update(theme="dark"), Session.changed, Session.renew):
+        with pytest.raises(SessionTooLarge):
+            await browser.visit(act)
+    await browser.visit(lambda session: session.update(note="short"))
+    assert (await browser.visit())["note"] == "short"

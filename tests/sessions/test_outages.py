@@ -99,7 +99,7 @@ async def test_a_time_out_keeps_its_cause_and_names_its_bound(world: World) -> N
     assert isinstance(caught.value.__cause__, TimeoutError)
 
 
-@pytest.mark.parametrize("blocked", [1.5, 3, 30])
+@pytest.mark.parametrize("blocked", [1.5, 3, 30])  # times as long as a storage may take
 async def test_an_answer_that_came_while_a_handler_kept_the_event_loop_is_not_late(
     world: World, blocked: float
 ) -> None:
@@ -117,9 +117,26 @@ async def test_an_answer_that_came_while_a_handler_kept_the_event_loop_is_not_la
         assert not (await visit).is_new
 
 
-async def test_a_storage_that_hangs_is_waited_for_no_longer_than_twice_however_long_the_loop_was_kept(
-    world: World,
-) -> None:
+async def test_answers_that_need_many_turns_of_a_loop_that_is_kept_again_and_again_are_not_late(world: World) -> None:
+    browser = await world.logged_in()
+
+    class Winding(Wrapper):
+        async def get(self, sid: str) -> JtiRecord | None:
+            for _ in range(8):
+                await asyncio.sleep(0)
+            return await super().get(sid)
+
+    async def keep_the_loop() -> None:
+        for _ in range(12):
+            time.sleep(TIMEOUT / 2)
+            await asyncio.sleep(0)
+
+    async with make_manager(Winding(world.records), world.clock, storage_timeout=TIMEOUT) as manager:
+        _, session = await asyncio.gather(keep_the_loop(), browser.copy(manager).visit())
+        assert not session.is_new
+
+
+async def test_a_storage_that_hangs_is_not_waited_for_longer_because_the_loop_was_kept_for_long(world: World) -> None:
     browser = await world.logged_in()
     world.storage.fail("get_many", "hang")
     visit = asyncio.create_task(browser.visit())

@@ -318,6 +318,36 @@ async def test_an_answer_of_the_application_that_raises_is_what_it_raises(
     assert (answer.status, answer.headers["Location"]) == (302, "/maintenance")
 
 
+async def test_an_answer_of_the_application_that_is_raised_is_marked_as_one_that_is_returned(
+    aiohttp_client: Any, storage: FaultyStorage
+) -> None:
+    def down(request: web.Request, exc: StorageUnavailable) -> web.Response:
+        raise web.HTTPServiceUnavailable(text="back soon")
+
+    site = Site(storage, on_unavailable=down)
+    visitor = await site.start(aiohttp_client)
+    await visitor.get("/log_in")
+    for path, call in (("/look", "get"), ("/write", "replace"), ("/redirect", "replace"), ("/stream", "replace")):
+        storage.fail(call, "before")
+        answer = await visitor.get(path)
+        assert_unavailable(answer)
+        assert answer.text == "back soon"
+
+
+async def test_an_answer_of_the_application_that_needs_the_session_itself_is_a_plain_503(
+    aiohttp_client: Any, storage: FaultyStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def page_with_the_user(request: web.Request, exc: StorageUnavailable) -> web.Response:
+        return web.Response(status=503, text=f"{(await get_session(request)).subject}, we are back soon")
+
+    site = Site(storage, on_unavailable=page_with_the_user)
+    visitor = await site.start(aiohttp_client)
+    await visitor.get("/log_in")
+    with storage.away():
+        assert_unavailable(await visitor.get("/look"))
+    assert "on_unavailable failed: the client gets the plain 503" in lines(caplog)
+
+
 @pytest.mark.parametrize("failing", ["inner", "outer"])
 async def test_of_nested_applications_the_one_whose_storage_is_away_answers(aiohttp_client: Any, failing: str) -> None:
     def named(name: str) -> Any:

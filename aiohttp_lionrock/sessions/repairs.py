@@ -78,7 +78,6 @@ class Repairs:
     def open(self) -> None:
         """Takes jobs again after `aclose`."""
         self._closed = False
-        self._news = asyncio.Event()  # of the loop that runs now
 
     def add(self, urgency: Urgency, key: str, job: Job) -> None:
         """Takes a job, unless one of its urgency and key waits already. Beyond a bound the least urgent is given up."""
@@ -89,17 +88,18 @@ class Repairs:
             self._report_lost(loop.time())
             return
         self._put(_Repair(urgency, key, job, loop.time()))
-        self._news.set()
         if self._worker is None or self._worker.done():
+            self._news = asyncio.Event()  # of the loop that runs now
             self._worker = loop.create_task(self._work())
+        self._news.set()
 
     async def aclose(self) -> None:
         """Tries what is left once more, and takes no more."""
         self._closed = True
-        if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.gather(self._worker, return_exceptions=True)
-            self._worker = None
+        worker, self._worker = self._worker, None
+        if worker is not None and not worker.done():  # done: by now, or with the event loop that it was of
+            worker.cancel()
+            await asyncio.gather(worker, return_exceptions=True)
         left = [repair for queue in self._queues.values() for repair in queue]
         await self._try_all(left)
         for queue in self._queues.values():

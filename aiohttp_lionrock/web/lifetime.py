@@ -90,8 +90,11 @@ class Lifetime:
             logger.error("the session storage did not close: %s", exc)
 
     async def _purge(self, interval: float) -> None:
+        """At random times, which spreads many processes; the first so that those which live shortly do their share."""
+        pause = random.uniform(0, interval)  # noqa: S311
         while True:
-            await asyncio.sleep(interval * random.uniform(0.5, 1.5))  # noqa: S311 - spreads many processes over time
+            await asyncio.sleep(pause)
+            pause = interval * random.uniform(0.5, 1.5)  # noqa: S311
             try:
                 await self._manager.purge()
             except StorageUnavailable as exc:

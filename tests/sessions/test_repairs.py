@@ -1,10 +1,17 @@
 """Repairs in the background try until the storage is back, and end with the manager."""
 
 import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
 
 import pytest
-from support.browser import Browser
+from support.browser import ACCESS_LIFETIME, Browser, make_manager
 from support.outages import World, assert_unavailable
+
+from aiohttp_lionrock import MemoryStorage
+from aiohttp_lionrock.testing import FakeClock
+
+T = TypeVar("T")
 
 
 async def test_closing_the_manager_ends_every_repair(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -53,3 +60,22 @@ async def test_a_repair_tries_until_the_storage_is_back_and_then_stops(world: Wo
     calls = len(world.storage.calls)
     await asyncio.sleep(0.05)
     assert len(world.storage.calls) == calls
+
+
+def test_what_one_event_loop_has_left_is_settled_by_the_manager_in_the_next(clock: FakeClock) -> None:
+    manager = make_manager(storage := MemoryStorage(clock=clock), clock)
+    browser = Browser(manager)
+    asyncio.run(lasting(browser.log_in()))
+    clock.advance(ACCESS_LIFETIME + 1)
+    for refresh in (browser.refresh, browser.refresh):
+        asyncio.run(lasting(refresh()))
+    rotated = asyncio.run(lasting(storage.get(browser.sid)))
+    assert rotated.rotated_at is None, "the loop ended before its leeway began"
+    asyncio.run(manager.aclose())
+    settled = asyncio.run(lasting(storage.get(browser.sid)))
+    assert settled.rotated_at == clock()
+
+
+async def lasting(work: Awaitable[T]) -> T:
+    """Coroutines for `asyncio.run` out of whatever can be awaited."""
+    return await work

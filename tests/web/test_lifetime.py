@@ -58,6 +58,18 @@ async def test_expired_records_are_purged_while_the_app_runs_and_no_longer(aioht
     assert storage.calls[-1] == "aclose"
 
 
+async def test_workers_that_live_shorter_than_the_interval_do_their_share_of_purges(
+    aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "uniform", lambda low, high: low)  # the earliest that chance allows
+    storage = FaultyStorage(MemoryStorage())
+    app, _ = application(storage=storage, purge_interval=3600)
+    await start(aiohttp_client, app)
+    async with asyncio.timeout(5):
+        while "purge" not in storage.calls:
+            await asyncio.sleep(0.005)
+
+
 @pytest.mark.usefixtures("_purges_at_once")
 async def test_a_purge_that_crashes_does_not_keep_the_storage_from_closing(
     aiohttp_client: Any, caplog: pytest.LogCaptureFixture

@@ -80,9 +80,12 @@ class Faults:
             self.add(f"{where} must be true or false, not {shown(value)}{_remedy(value, bool)}")
 
     def seconds(self, where: str, value: object, *, zero: bool = False, most: float = LONGEST) -> int:
-        """A finite number of seconds, floored; positive unless ``zero`` is allowed too."""
+        """A finite number of seconds, floored; 1 or more unless ``zero`` is allowed too."""
         if is_number(value) and (0 if zero else 1) <= value <= most:
             return math.floor(value)
+        if is_number(value) and not zero and 0 < value < 1:
+            self.add(f"{where} must be 1 second or more, not {value}")
+            return 1
         bound = f" of at most {most:g}" if most < LONGEST else ""
         kind = "" if zero else "positive "
         self.add(f"{where} must be a {kind}finite number of seconds{bound}, not {shown(value)}{_remedy(value, float)}")

@@ -21,7 +21,7 @@ def records(count: int, **fields: object) -> list[JtiRecord]:
 
 def test_the_sessions_of_a_subject_are_listed_newest_first(shell: Shell, log_in, url: str) -> None:
     log_in(labels={"device": "a phone\x1b"}, sub="ann")
-    old = JtiRecord("old", 1, LATER, NOW - 7200, "an id", subject="ann", seen_at=NOW - 60 * 61)
+    old = JtiRecord("old", 1, LATER, NOW - 7200, "an id", subject="ann", seen_at=NOW - 5000)
     put(url, old, JtiRecord("bob's", 1, LATER, NOW, "an id", subject="bob"))
     ran = shell("sessions", "list", "ann", "--storage", url)
     assert ran.code == 0
@@ -30,7 +30,7 @@ def test_the_sessions_of_a_subject_are_listed_newest_first(shell: Shell, log_in,
     assert first.endswith(r"device=a phone\x1b")
     assert second.startswith("old  ")
     assert " UTC, 2 h " in second
-    assert " UTC, 1 h 1 min ago" in second
+    assert " UTC, 1 h " in second
     _, began, seen, *_ = re.split(" {2,}", first)
     assert began == seen
     data = shell("sessions", "list", "ann", "--json", SESSION_STORAGE=url).data

@@ -39,6 +39,7 @@ def no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
             {"expires": "3600"},
             "expires must be a positive finite number of seconds, not the text '3600' (write 3600 without quotes)",
         ),
+        ({"expires": 0.5}, "expires must be 1 second or more, not 0.5"),
         ({"expires": "2h"}, "expires must be a positive finite number of seconds, not the text '2h'"),
         ({"expires": SECRET}, "expires must be a positive finite number of seconds, not text"),
         (

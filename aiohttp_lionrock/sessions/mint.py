@@ -42,10 +42,10 @@ class Issued(NamedTuple):
 class Draft:
     """What the tokens of one response are to say, before they have ids. ``policies``: which tokens; ``now``: when.
 
-    The sid is the session's own, but where the session is to go on under another one; ``authenticated_at`` likewise,
-    but at a login. ``handed_over`` is the record that this draft's sid took over from, as it was before.
-    ``has_ended_own``: the request itself has ended the session that it brought; ``inherits`` is False once a login has
-    met that.
+    ``data`` is what the session held when it was saved. The sid is the session's own, but where the session is to go on
+    under another one; ``authenticated_at`` likewise, but at a login. ``handed_over`` is the record that this draft's
+    sid took over from, as it was before. ``has_ended_own``: the request itself has ended the session that it brought;
+    ``inherits`` is False once a login has met that.
     """
 
     __slots__ = (

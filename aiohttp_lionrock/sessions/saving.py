@@ -82,7 +82,7 @@ class Saver:
             cookies += self._left_over(draft)
         if has_ended:
             return cookies + _former(self._policies)
-        return cookies + _replaced(draft.policies) if self._replaces else cookies
+        return cookies + _replaced(self._policies if planned.leaves else draft.policies) if self._replaces else cookies
 
     async def _issue(self, draft: Draft, planned: Plan, is_awaited: IsAwaited) -> list[Issued]:
         """The tokens of the response; none where the session has ended meanwhile, or a new one is taken back."""

@@ -118,6 +118,36 @@ async def test_every_write_deletes_the_cookies_that_the_settings_say_are_still_a
             assert {options.max_age for value, options in own if value is None} <= {0}
 
 
+async def test_a_write_that_leaves_the_refresh_cookie_as_it_is_does_not_delete_the_former_one() -> None:
+    once = {"refresh_token": {"rotate": False}}
+    old, manager = manager_with(**once), manager_with(**once, cookie={"path": "/a", "previous_paths": ["/"]})
+    session = await old.load({})
+    session["cart"] = 1
+    _, refresh = await old.save(session)
+    session = await manager.load({refresh.name: refresh.value or ""})
+    changes = await manager.save(session)
+    assert [(change.name, change.options.path) for change in changes] == [
+        ("lionrock-session", "/a"),
+        ("lionrock-session", "/"),
+    ]
+
+
+async def test_who_leaves_a_user_leaves_no_former_cookie_of_hers_behind() -> None:
+    manager = manager_with(cookie={"path": "/a", "previous_paths": ["/"]}, refresh_token=True, anonymous_lifetime=600)
+    session = await manager.load({})
+    session["sub"] = "ann"
+    tokens = {change.name: change.value for change in await manager.save(session) if change.value}
+    session = await manager.load(tokens)
+    del session["sub"]
+    session["note"] = "kept"
+    deleted = {(change.name, change.options.path) for change in await manager.save(session) if change.value is None}
+    assert deleted == {
+        ("lionrock-session", "/"),
+        ("lionrock-session-refresh", "/"),
+        ("lionrock-session-refresh", "/a"),
+    }
+
+
 @pytest.mark.parametrize(
     ("cookie", "places"),
     [

@@ -17,8 +17,8 @@ class TokenPolicy:
     """One token's settings after all defaults: ``lifetime`` in whole seconds; ``covered``: its jti counts.
 
     ``former`` are the attributes under which older cookies of the token may be about: a logout deletes those, and every
-    write the ``replaced`` among them. ``alone`` is the lifetime of an
-    access token that has no refresh token beside it, where others have one.
+    write the ``replaced`` among them. ``alone`` is the lifetime of an access token that has no refresh token beside it,
+    where others have one.
     """
 
     use: Literal["access", "refresh"]

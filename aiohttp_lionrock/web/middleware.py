@@ -109,9 +109,9 @@ async def _settle(visit: Visit, request: web.Request, response: web.StreamRespon
 async def _unavailable(outage: Outage, request: web.Request) -> web.StreamResponse:
     installation, exc = outage
     installation.outages.refused(exc)
-    response = await _page_of(installation, request, exc) or web.Response(
-        status=503, text="The service is temporarily unavailable. Please try again.\n"
-    )
+    response = await _page_of(installation, request, exc)
+    if response is None:
+        response = web.Response(status=503, text="The service is temporarily unavailable. Please try again.\n")
     if response.status == 503:
         response.headers.setdefault(hdrs.RETRY_AFTER, RETRY_AFTER)
     keep_from_caches(response)

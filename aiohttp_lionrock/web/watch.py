@@ -11,6 +11,7 @@ from .visit import get_session
 
 __all__ = ["Watched", "watch"]
 
+LINGER = 15.0  # seconds for a block to leave by itself once its socket is closed; the closing may take 10 of them
 SESSION_ENDED = 4401  # of the codes that are left to applications (RFC 6455, section 7.4.2); named after 401
 
 
@@ -28,10 +29,10 @@ async def watch(
     """Watches the request's session while the block runs; begin it after ``await response.prepare(request)``.
 
     When the session has ended, expired or become another user's, a WebSocket is closed with ``code``, so that a loop
-    over its messages ends; of any other response the block is left, as by a time-out that nobody has to catch. At once
-    where this process ended the session, within ``every`` seconds where another one did. A renewal goes on, and so
-    does everything while the storage cannot answer. Without a storage only the expiry is watched; without a session,
-    nothing.
+    over its messages ends; of any other response the block is left, as by a time-out that nobody has to catch, and so
+    is one that 15 seconds later still waits for something else than its socket. At once where this process ended the
+    session, within ``every`` seconds where another one did. A renewal goes on, and so does everything while the storage
+    cannot answer. Without a storage only the expiry is watched; without a session, nothing.
     """
     if not response.prepared:
         raise RuntimeError("watch begins after await response.prepare(request): until then the session is not saved")
@@ -44,6 +45,7 @@ async def watch(
                 watched.ended = why
                 if isinstance(response, web.WebSocketResponse):
                     closing.append(asyncio.create_task(response.close(code=code, message=why.encode())))
+                    limit.reschedule(asyncio.get_running_loop().time() + LINGER)
                 else:
                     limit.reschedule(0)
 

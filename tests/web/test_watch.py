@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -25,7 +26,7 @@ class Live:
         self.manager = install(self.app, storage=storage, **settings)
         self.left: list[str | None] = []
         self.every = 60.0  # seconds: what is heard in time was not polled
-        for name in ("socket", "talk", "stream", "reading", "failing", "early"):
+        for name in ("socket", "talk", "waiting", "stream", "reading", "failing", "early"):
             self.app.router.add_get(f"/{name}", getattr(self, name))
         for name in ("log_in", "log_out", "renew", "cart", "leave", "revoke", "revoke_all", "everyone_out"):
             self.app.router.add_get(f"/{name}", globals()[name])
@@ -53,6 +54,16 @@ class Live:
                     await asyncio.sleep(0.001)
             finally:
                 self.left.append(watched.ended)
+        return response
+
+    async def waiting(self, request: web.Request) -> web.WebSocketResponse:
+        """Sends what comes from elsewhere, and nothing comes."""
+        response = web.WebSocketResponse()
+        await response.prepare(request)
+        async with watch(request, response, every=self.every, code=4999) as watched:
+            await response.send_str("tick")
+            await asyncio.Event().wait()
+        self.left.append(watched.ended)
         return response
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
@@ -219,12 +230,14 @@ async def test_a_socket_that_only_sends_is_closed_with_the_code_asked_for(live, 
     assert await until_left(live) == ["logout"]
 
 
-async def test_after_the_block_of_a_socket_that_was_closed_the_handler_goes_on(live, visitor):
+@pytest.mark.parametrize("handler", ["talk", "waiting"])
+async def test_after_the_block_of_a_socket_that_was_closed_the_handler_goes_on(live, visitor, monkeypatch, handler):
     """As under `web.run_app`, where a closed connection does not cancel its handler."""
+    monkeypatch.setattr(sys.modules[watch.__module__], "LINGER", 0.1)
     went_on = asyncio.Event()
 
     async def outer(request: web.Request) -> web.StreamResponse:
-        response = await live.talk(request)
+        response = await getattr(live, handler)(request)
         went_on.set()
         return response
 
@@ -245,6 +258,7 @@ async def test_after_the_block_of_a_socket_that_was_closed_the_handler_goes_on(l
                 assert await closed(socket) == (4999, "logout")
             async with asyncio.timeout(PATIENCE):
                 await went_on.wait()
+            assert live.left == ["logout"]
     finally:
         await runner.cleanup()
 

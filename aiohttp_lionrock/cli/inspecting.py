@@ -30,7 +30,7 @@ __all__ = ["inspect"]
 LONGEST = 1_000_000  # characters that are read
 NO_REFRESH_TOKENS = "it is a refresh token, and these settings have none: set SESSION_REFRESH_TOKEN=true"
 OVER = "it is over, or lives longer than these settings allow: the refresh token beside it decides"
-HEADER = re.compile(r"^(set-)?cookie:", re.IGNORECASE)
+HEADER = re.compile(r"^\W*(-H\W*)?(set-)?cookie:", re.IGNORECASE | re.MULTILINE)
 TIMES = {"iat": "issued", "nbf": "valid from", "exp": "expires", "orig_iat": "began"}
 COLOURS = {"honoured": "green", "refused": "red", "unknown": "yellow"}
 
@@ -72,16 +72,14 @@ def _token(config: SessionConfig) -> str:
     if sys.stdin.isatty():
         click.echo("Paste the token, then press Enter and Ctrl-D:", err=True)
     text = sys.stdin.buffer.read(LONGEST).decode("utf-8", "replace").strip()
-    pairs = [part.strip().partition("=") for part in HEADER.sub("", text).split(";")]
+    pairs = [part.strip(" '\"").partition("=") for part in re.split(r"[;\r\n]", HEADER.sub("", text))]
     names = [policy.name for policy in (config.access, config.refresh) if policy]
-    ours = [(name, value) for name, _, value in pairs if name in names]
+    ours = dict.fromkeys((name, value) for name, _, value in pairs if name in names)
     if len(ours) > 1:
         given = " and ".join(name for name, _ in ours)
         raise click.UsageError(f"there are two cookies on standard input, {given}: give one, then the other")
-    if ours:
-        return ours[0][1]
     name, equals, value = text.partition("=")
-    token = value if equals and "." not in name else text
+    token = next((value for _, value in ours), value if equals and "." not in name else text)
     if not token:
         raise click.UsageError("there is no token on standard input: pipe the value of the session cookie in")
     return token

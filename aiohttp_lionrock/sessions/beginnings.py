@@ -68,7 +68,9 @@ class Beginnings:
             access_jti=grant.access_jti,
             refresh_jti=grant.refresh_jti,
             subject=subject,
-            metadata=merged_labels({} if plan.leaves or old is None else old.metadata, draft.life.asked.labels),
+            metadata=merged_labels(
+                old.metadata if old is not None and draft.inherits and not plan.leaves else {}, draft.life.asked.labels
+            ),
             seen_at=None if plan.begins or old is None else self._sightings.seen_at(old, now),
             signer=signer,
             until=draft.life.term.until,
@@ -96,10 +98,6 @@ class Beginnings:
             self._undoing.take_back(draft)
             raise
 
-    def signed(self, record: JtiRecord, draft: Draft) -> list[Issued]:
-        """The tokens of a draft under a record that was made for it."""
-        return self._grants.sign(draft, Grant(record.access_jti, record.refresh_jti))
-
     async def _with_term(self, record: JtiRecord, draft: Draft, issued: list[Issued]) -> list[Issued]:
         """The tokens once more, and a record for them, where the session before got an end of its own meanwhile."""
         term = draft.life.term
@@ -107,7 +105,7 @@ class Beginnings:
             draft.keep_term(draft.handed_over)
         if draft.life.term == term:
             return issued
-        issued = self.signed(record, draft)
+        issued = self._grants.sign(draft, Grant(record.access_jti, record.refresh_jti))
         shorter = replace(record, version=2, expires_at=latest_exp(issued), until=draft.life.term.until)
         await self._records.replace(shorter, record.version)  # if it was ended meanwhile, its tokens are refused anyway
         return issued

@@ -64,13 +64,19 @@ class Caps:
         """Ends the oldest of too many, where nobody is refused; once the new session has taken over from the old."""
         if self._most is None or subject is None or self._refuses:
             return
-        while not await self._end_surplus((await self._listed(subject))[: -self._most]):
+        gone: set[str] = set()
+        while not await self._end_surplus((await self._listed(subject))[: -self._most], gone):
             pass
 
-    async def _end_surplus(self, surplus: list[JtiRecord]) -> bool:
-        """False where somebody else ends the same: of many logins at once each begins elsewhere, and looks again."""
-        random.shuffle(surplus)
-        for other in surplus:
+    async def _end_surplus(self, surplus: Sequence[JtiRecord], gone: set[str]) -> bool:
+        """False where somebody else ends the same: of many logins at once each begins elsewhere, and looks again.
+
+        ``gone`` are those that need not be ended any more, be they listed or not.
+        """
+        left = [other for other in surplus if other.sid not in gone]
+        random.shuffle(left)
+        for other in left:
+            gone.add(other.sid)
             if not await self._endings.end(other.sid, Why.CAP, other):
                 return False
         return True

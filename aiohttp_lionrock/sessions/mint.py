@@ -44,8 +44,8 @@ class Draft:
 
     ``data`` is what the session held when it was saved. The sid is the session's own, but where the session is to go on
     under another one; ``authenticated_at`` likewise, but at a login. ``handed_over`` is the record that this draft's
-    sid took over from, as it was before. ``has_ended_own``: the request itself has ended the session that it brought;
-    ``inherits`` is False once a login has met that.
+    sid took over from, as it was before. ``inherits`` is False for a login whose own request has ended the session that
+    it brought.
     """
 
     __slots__ = (
@@ -53,7 +53,6 @@ class Draft:
         "created_at",
         "data",
         "handed_over",
-        "has_ended_own",
         "id",
         "inherits",
         "life",
@@ -76,7 +75,6 @@ class Draft:
         self.subject: str | None = life.subject
         self.authenticated_at: int | None = life.authenticated_at
         self.handed_over: JtiRecord | None = None
-        self.has_ended_own: bool = False
         self.inherits: bool = True
 
     def inherit_nothing(self) -> None:

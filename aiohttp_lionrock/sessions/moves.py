@@ -62,8 +62,6 @@ class Moves:
         except BaseException:
             self._undoing.start(draft.sid)
             raise
-        if not draft.inherits:
-            issued = self._beginnings.signed(record, draft)
         return await self._beginnings.settle(record, draft, plan, issued)
 
     async def _hand_over(self, sid: str, known: JtiRecord | None, draft: Draft, plan: Plan) -> None:
@@ -79,10 +77,8 @@ class Moves:
             raise
         except TokenRevoked as gone:
             is_superseded = isinstance(gone, TokenSuperseded)
-            if plan.inherits and not (plan.insists and (is_superseded or draft.has_ended_own)):
+            if plan.inherits and not (plan.insists and (is_superseded or not draft.inherits)):
                 raise
-            if plan.inherits and not is_superseded:
-                draft.inherit_nothing()
             if plan.leaves and is_superseded:
                 await self._endings.end(sid, Why.LOGOUT)
 

@@ -6,7 +6,6 @@ Verdicts say whether a token may come in; moves and endings change the record; r
 import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 from ..errors import TokenSuperseded
 from ..settings.config import JtiConfig, SessionConfig
@@ -17,10 +16,11 @@ from .endings import Endings
 from .events import Events, Why
 from .grants import Grants
 from .jti import Candidate, JtiAuthority, Verdict, jti_maker
-from .life import Act, Plan, Presented
+from .life import Act, Plan
 from .link import StorageLink
 from .mint import Draft, Issued, TokenMint
 from .moves import Moves
+from .own_ends import has_ended, note_end
 from .repairs import Repairs
 from .sightings import Sightings
 from .turns import Turns
@@ -61,7 +61,6 @@ class RecordJti(JtiAuthority):
         self._trusted: dict[tuple[str, str], tuple[float, int]] = {}
         self._trust_epoch = 0
         self._begun_work: set[asyncio.Task[Any]] = set()
-        self._ended_by: WeakKeyDictionary[asyncio.Task[Any], set[tuple[str, str]]] = WeakKeyDictionary()
 
     async def judge(self, candidate: Candidate) -> Verdict:
         contents, policy, presented, now = candidate
@@ -90,7 +89,8 @@ class RecordJti(JtiAuthority):
         if plan.act is Act.START:
             work = self._begun(self._link(self._moves.start, draft, plan))
         else:
-            draft.has_ended_own = plan.insists and self._has_ended(draft.presented)
+            if plan.insists and has_ended(self._link.storage, draft.presented.sid, draft.presented.subject):
+                draft.inherit_nothing()
             work = self._begun(self._link(self._moves.move, draft, plan))
         if draft.presented.sid is not None:  # it is left for another one
             work.add_done_callback(self._distrust)
@@ -104,12 +104,16 @@ class RecordJti(JtiAuthority):
         self._undoing.take_back(draft)
 
     async def end(self, sid: str, why: Why, known: JtiRecord | None = None) -> bool:
-        self._note_end("sid", sid)
-        return await self._revoking(self._link(self._endings.end, sid, why, known))
+        ended = await self._revoking(self._link(self._endings.end, sid, why, known))
+        if ended:
+            note_end(self._link.storage, sid=sid)
+        return ended
 
     async def end_subject(self, subject: str, keep: str | None) -> int:
-        self._note_end("subject", subject)
-        return await self._revoking(self._link(self._endings.end_subject, subject, keep))
+        ended = await self._revoking(self._link(self._endings.end_subject, subject, keep))
+        if ended and keep is None:
+            note_end(self._link.storage, subject=subject)
+        return ended
 
     async def end_all(self, signers: Sequence[str] | None, before: int | None) -> int:
         scopes = [None] if signers is None else signers
@@ -140,17 +144,6 @@ class RecordJti(JtiAuthority):
         work = self._begun(call)
         work.add_done_callback(self._distrust)
         return await asyncio.shield(work)
-
-    def _note_end(self, kind: str, name: str) -> None:
-        """Remembers what a request has ended: a login of the same request comes after that, or it would be none."""
-        if (task := asyncio.current_task()) is not None:
-            self._ended_by.setdefault(task, set()).add((kind, name))
-
-    def _has_ended(self, presented: Presented) -> bool:
-        """Whether this very request has ended the session that it brought."""
-        task = asyncio.current_task()
-        ended = self._ended_by.get(task, ()) if task is not None else ()
-        return ("sid", presented.sid) in ended or ("subject", presented.subject) in ended
 
     def _distrust(self, work: "asyncio.Future[T]") -> None:
         self._trusted.clear()

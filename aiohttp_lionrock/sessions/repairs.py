@@ -88,7 +88,7 @@ class Repairs:
             self._report_lost(loop.time())
             return
         self._put(_Repair(urgency, key, job, loop.time()))
-        if self._worker is None or self._worker.done():
+        if self._worker is None or self._worker.done() or self._worker.get_loop() is not loop:
             self._news = asyncio.Event()  # of the loop that runs now
             self._worker = loop.create_task(self._work())
         self._news.set()
@@ -97,7 +97,7 @@ class Repairs:
         """Tries what is left once more, and takes no more."""
         self._closed = True
         worker, self._worker = self._worker, None
-        if worker is not None and not worker.done():  # done: by now, or with the event loop that it was of
+        if worker is not None and worker.get_loop() is asyncio.get_running_loop():
             worker.cancel()
             await asyncio.gather(worker, return_exceptions=True)
         left = [repair for queue in self._queues.values() for repair in queue]

@@ -80,9 +80,10 @@ class Saver:
         cookies = self._cookies(draft, issued)
         if planned.leaves:
             cookies += self._left_over(draft)
+        # Deletions come first: to a client that knows no partitions, say, both are one cookie.
         if has_ended:
-            return cookies + _former(self._policies)
-        return cookies + _replaced(self._policies if planned.leaves else draft.policies) if self._replaces else cookies
+            return _former(self._policies) + cookies
+        return _replaced(self._policies if planned.leaves else draft.policies) + cookies if self._replaces else cookies
 
     async def _issue(self, draft: Draft, planned: Plan, is_awaited: IsAwaited) -> list[Issued]:
         """The tokens of the response; none where the session has ended meanwhile, or a new one is taken back."""

@@ -179,6 +179,8 @@ class Session(MutableMapping[str, Any]):
     if not TYPE_CHECKING:  # a checker finds unknown names by itself
 
         def __getattr__(self, name: str) -> NoReturn:
+            if hasattr(type(self), name):  # a property that failed: its own error
+                return object.__getattribute__(self, name)
             raise AttributeError(f"a session has no attribute {name!r}: {instead_of_reading(name)}")
 
     def __deepcopy__(self, memo: object) -> Self:

@@ -86,14 +86,15 @@ def _with_former(
     present: CookieOptions, domains: Sequence[str], paths: Sequence[str], partitioned: bool | None
 ) -> ResolvedCookie:
     kinds = (present.partitioned, present.partitioned if partitioned is None else partitioned)
-    known = dict.fromkeys(
-        (path, domain, kind)
+    known = {
+        (path, domain and domain.lower().removeprefix("."), kind): domain
         for kind in kinds
         for path in (present.path, *paths)
         for domain in (present.domain, *domains, None)
-    )
+    }
     former = tuple(
-        replace(present, path=path, domain=domain, partitioned=kind) for path, domain, kind in list(known)[1:]
+        replace(present, path=path, domain=domain, partitioned=kind)
+        for (path, _, kind), domain in list(known.items())[1:]
     )
     is_told = bool(domains or paths or partitioned not in (None, present.partitioned))
     return ResolvedCookie(present, former, former if is_told else ())

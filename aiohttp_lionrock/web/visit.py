@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 
 from ..errors import ConfigError, SessionLimitReached, StorageUnavailable
 from ..log import logger
+from ..sessions.own_ends import begin_request
 from ..sessions.session import Session, give_up, is_at_rest, seal, warn_if_changed
 from ..settings.cookies import CookieChange, read_cookies
 from .headers import clear_site_data, head_size, keep_from_caches, mark_read, put_cookies
@@ -172,6 +173,7 @@ _VISIT = "aiohttp_lionrock_visit"
 
 def begin_visit(request: web.Request) -> Visit:
     """The visit of a request that has none yet."""
+    begin_request()
     visit = Visit()
     setattr(request.writer, _VISIT, visit)
     return visit

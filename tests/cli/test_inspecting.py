@@ -65,6 +65,9 @@ def test_an_access_token_that_is_over_is_refused_although_a_refresh_token_may_st
         "theme=dark; {name}={token}; _ga=GA1.2",
         "Cookie: theme=dark; {name}={token}",
         "Set-Cookie: {name}={token}; Path=/; Secure",
+        "-H 'Cookie: theme=dark; {name}={token}'",
+        "Cookie: theme=dark\r\nCookie: {name}={token}\r\n",
+        "{name}={token}; {name}={token}",
         "other={token}",
     ],
 )
@@ -72,6 +75,12 @@ def test_a_cookie_and_a_header_with_one_of_ours_are_welcome(shell: Shell, header
     ran = shell("inspect", stdin=header.format(name=NAME, token=made()))
     assert ran.code == 0, ran
     assert "honoured: as access token" in ran.out
+
+
+def test_a_cookie_that_is_deleted_has_no_token(shell: Shell) -> None:
+    ran = shell("inspect", stdin=f"Set-Cookie: {NAME}=; Path=/; Max-Age=0")
+    assert ran.code == 2, ran
+    assert "there is no token on standard input" in ran.err
 
 
 def test_of_two_cookies_one_is_asked_for(shell: Shell) -> None:

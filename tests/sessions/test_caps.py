@@ -12,6 +12,7 @@ from support.storages import KINDS, FaultyStorage, Interleaved, storage_of_kind
 
 from aiohttp_lionrock import (
     ConfigError,
+    JtiRecord,
     JtiStorage,
     MemoryStorage,
     Session,
@@ -84,6 +85,21 @@ async def test_logins_at_once_share_the_work_of_making_room(clock: FakeClock) ->
     await asyncio.gather(*(log_in(managers[number % 2]) for number in range(50)))
     assert len(await managers[0].sessions("ann")) == 5
     assert storage.calls.count("delete") < 45 * 6  # each for itself would end nearly all that the others end
+
+
+async def test_a_storage_that_still_lists_what_is_gone_keeps_no_login_waiting(clock: FakeClock) -> None:
+    class Lagging(Interleaved):
+        async def list_subject(self, subject: str) -> list[JtiRecord]:
+            await super().list_subject(subject)
+            return sorted(self.stored, key=lambda record: -record.created_at)
+
+    storage = Lagging(MemoryStorage(clock=clock))
+    manager = manager_of(storage, clock, max_sessions=1)
+    for _ in range(5):
+        browser = await log_in(manager)
+        assert await browser.is_logged_in()
+        clock.advance(1)
+    assert storage.calls.count("list_subject") < 50
 
 
 async def test_of_fifty_logins_at_once_as_many_are_let_in_as_there_is_room_for(

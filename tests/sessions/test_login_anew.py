@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import Context
 
 import pytest
 from support.browser import ACCESS, REFRESH, Browser, make_manager
@@ -61,7 +62,9 @@ async def test_the_login_stands_in_every_order_of_the_calls_and_has_nothing_of_w
     told: list[SessionEvent] = []
     browser, elsewhere = Browser(manager), Browser(manager)
     for one in (browser, elsewhere):
-        await one.log_in(role="admin")
+        await one.visit(
+            Session.renew, lambda session: (session.update(sub="ann", role="admin"), session.describe(at="home"))
+        )
     before = browser.copy()
     for listeners in (manager.events.started, manager.events.renewed):
         listeners.append(listening(told))
@@ -73,7 +76,7 @@ async def test_the_login_stands_in_every_order_of_the_calls_and_has_nothing_of_w
         assert set(browser.sent) == {ACCESS, REFRESH}
         assert dict(session) == {"sub": "ann", "theme": "dark"}
         assert dict(await browser.visit()) == {"sub": "ann", "theme": "dark"}
-        assert [record.sid for record in await manager.sessions("ann")] == [browser.sid]
+        assert [(record.sid, record.metadata) for record in await manager.sessions("ann")] == [(browser.sid, {})]
     assert type((await elsewhere.visit()).rejected) is TokenRevoked
     assert type((await before.visit()).rejected) is TokenRevoked
     await manager.aclose()
@@ -121,16 +124,40 @@ async def test_a_renewal_is_no_login_and_ends_with_what_was_ended(storage: JtiSt
             await asyncio.sleep(0.01)
 
 
+async def end_nobody(manager: SessionManager, session: Session) -> None:
+    assert await manager.revoke_subject("ann", keep=session) == 0
+
+
+async def end_others(manager: SessionManager, session: Session) -> None:
+    await manager.revoke_others(session)
+
+
+async def end_too_late(manager: SessionManager, session: Session) -> None:
+    await elsewhere(make_manager(manager.storage, manager.now).revoke_subject("ann"))
+    assert await manager.revoke_subject("ann") == 0
+
+
+async def elsewhere(work: Awaitable[object]) -> None:
+    """Awaits it as another request would."""
+    await asyncio.create_task(waiting(work), context=Context())
+
+
+async def waiting(work: Awaitable[object]) -> None:
+    await work
+
+
+@pytest.mark.parametrize("act", [end_nobody, end_others, end_too_late])
 async def test_what_another_request_ended_meanwhile_stays_ended_and_the_log_tells_of_the_login(
-    storage: JtiStorage, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    storage: JtiStorage, clock: FakeClock, caplog: pytest.LogCaptureFixture, act: Act
 ) -> None:
     manager = make_manager(storage, clock)
     browser = Browser(manager)
     await browser.log_in()
     session = await manager.load(browser.cookies)
+    await act(manager, session)
     session.renew()
     session["sub"] = "ann"
-    await make_manager(storage, clock).revoke_subject("ann")
+    await elsewhere(make_manager(storage, clock).revoke_subject("ann"))
     assert await manager.save(session) == []
     assert type(session.rejected) is TokenRevoked
     assert "a login was not delivered: session was ended while the request was handled" in caplog.messages

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from support.browser import Browser, claims, record_of
+from support.browser import Browser, claims, make_manager, record_of
 from support.visitor import install, start
 
 from aiohttp_lionrock import Session, get_session
 from aiohttp_lionrock.errors import SessionDataError, SessionSealed
 from aiohttp_lionrock.sessions.session import seal, warn_if_changed
+from aiohttp_lionrock.testing import FakeClock
 
 
 async def loaded(browser: Browser) -> Session:
@@ -244,6 +245,14 @@ def test_reading_what_other_libraries_have_is_an_error_that_says_what_there_is(n
     with pytest.raises(AttributeError, match=f"has no attribute '{name}': .*{hint}"):
         getattr(session, name)
     assert not hasattr(session, name)
+
+
+async def test_a_property_that_fails_tells_its_own_error(clock: FakeClock) -> None:
+    manager = make_manager(None, clock, subject_key=lambda data: data["account"].id if "account" in data else None)
+    session = await manager.load({})
+    session["account"] = "ann"
+    with pytest.raises(AttributeError, match="'str' object has no attribute 'id'"):
+        _ = session.subject
 
 
 def test_an_unknown_attribute_is_an_error_and_a_session_has_no_dictionary() -> None:

@@ -89,6 +89,10 @@ SET, DELETED = "set", "deleted"
         ({"previous_partitioned": True}, [(SET, "/", None, False), (DELETED, "/", None, True)]),
         ({"previous_partitioned": False}, [(SET, "/", None, False)]),
         (
+            {"domain": "a.org", "previous_domains": [".A.org"]},
+            [(SET, "/", "a.org", False), (DELETED, "/", None, False)],
+        ),
+        (
             {"path": "/a", "previous_paths": ["/"], "previous_partitioned": True},
             [
                 (SET, "/a", None, False),
@@ -114,7 +118,7 @@ async def test_every_write_deletes_the_cookies_that_the_settings_say_are_still_a
             assert [
                 (DELETED if value is None else SET, options.path, options.domain, options.partitioned)
                 for value, options in own
-            ] == lines
+            ] == [*lines[1:], lines[0]], "what is deleted comes first"
             assert {options.max_age for value, options in own if value is None} <= {0}
 
 
@@ -127,8 +131,8 @@ async def test_a_write_that_leaves_the_refresh_cookie_as_it_is_does_not_delete_t
     session = await manager.load({refresh.name: refresh.value or ""})
     changes = await manager.save(session)
     assert [(change.name, change.options.path) for change in changes] == [
-        ("lionrock-session", "/a"),
         ("lionrock-session", "/"),
+        ("lionrock-session", "/a"),
     ]
 
 

@@ -1,5 +1,6 @@
 """Middlewares around the session: auth, errors, caches, CORS, forwarded headers, in whichever order they stand."""
 
+import asyncio
 import copy
 from typing import Any
 
@@ -11,7 +12,7 @@ from support.storages import FaultyStorage
 from support.visitor import Answer, Visitor, install, start
 from support.webapp import BOTH, application, crash, log_in, look, plain, stream, text, wrapped
 
-from aiohttp_lionrock import ConfigError, SessionSealed, StorageUnavailable, get_session
+from aiohttp_lionrock import ConfigError, SessionSealed, StorageUnavailable, get_manager, get_session
 from aiohttp_lionrock.web.installation import INSTALLATION
 from aiohttp_lionrock.web.middleware import make_middleware
 
@@ -93,6 +94,50 @@ async def test_a_middleware_outside_can_read_the_session_afterwards_and_its_chan
     app, _ = application(storage=storage)
     assert (await (await start(aiohttp_client, wrapped(app, outside))).get("/sub/log_in")).status == 200
     assert seen == ["ann"]
+
+
+async def limited(work: Any) -> Any:
+    return await asyncio.wait_for(work, 5)
+
+
+async def shielded(work: Any) -> Any:
+    return await asyncio.shield(work)
+
+
+async def gathered(work: Any) -> Any:
+    [done] = await asyncio.gather(work)
+    return done
+
+
+async def plain_await(work: Any) -> Any:
+    return await work
+
+
+WAYS = [limited, shielded, gathered, plain_await]
+
+
+@pytest.mark.parametrize("around_the_call", WAYS)
+@pytest.mark.parametrize("around_the_handler", WAYS)
+async def test_a_request_that_ends_the_users_sessions_and_logs_in_does_so_in_whichever_task(
+    aiohttp_client: Any, storage: FaultyStorage, around_the_call: Any, around_the_handler: Any
+) -> None:
+    @web.middleware
+    async def middleware(request: web.Request, handler: Any) -> web.StreamResponse:
+        return await around_the_handler(handler(request))  # type: ignore[no-any-return]
+
+    async def log_in_alone(request: web.Request) -> web.Response:
+        session = await get_session(request)
+        await around_the_call(get_manager(request).revoke_subject("ann"))
+        session.renew()
+        session["sub"] = "ann"
+        return web.Response()
+
+    app, manager = application(log_in_alone, storage=storage)
+    app.middlewares.append(middleware)
+    visitor = await start(aiohttp_client, app)
+    for _ in range(3):
+        assert (await visitor.get("/log_in_alone")).set_cookies.keys() == BOTH
+        assert await visitor.is_logged_in(manager)
 
 
 async def test_a_mocked_request_has_no_session_but_inside_of_the_middleware() -> None:

@@ -19,7 +19,7 @@ def begin_request() -> None:
 
 
 def note_end(storage: JtiStorage, *, sid: str | None = None, subject: str | None = None) -> None:
-    """Remembers that a session, or all sessions of a subject, have been ended."""
+    """Remembers that a session, all sessions of a subject or, with neither, all sessions have been ended."""
     if (notes := _notes.get()) is None:
         _notes.set(notes := set())
     if len(notes) < MOST:
@@ -28,5 +28,6 @@ def note_end(storage: JtiStorage, *, sid: str | None = None, subject: str | None
 
 def has_ended(storage: JtiStorage, sid: str | None, subject: str | None) -> bool:
     """Whether this request has ended this session, which is of this subject."""
-    notes = _notes.get() or ()
-    return (id(storage), sid, None) in notes or (id(storage), None, subject) in notes
+    if not (notes := _notes.get()):
+        return False
+    return not notes.isdisjoint((id(storage), *ended) for ended in ((sid, None), (None, subject), (None, None)))

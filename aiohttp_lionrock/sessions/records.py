@@ -117,7 +117,10 @@ class RecordJti(JtiAuthority):
 
     async def end_all(self, signers: Sequence[str] | None, before: int | None) -> int:
         scopes = [None] if signers is None else signers
-        return await self._revoking(self._link(self._records.end_all, scopes, before))
+        over = await self._revoking(self._link(self._records.end_all, scopes, before))
+        if before is None:
+            note_end(self._link.storage)
+        return over
 
     def open(self) -> None:
         self._repairs.open()

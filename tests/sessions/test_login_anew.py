@@ -39,7 +39,13 @@ async def end_one_by_one(manager: SessionManager, session: Session) -> None:
     session["sub"] = "ann"
 
 
-ORDERS = [end_then_log_in, end_in_between, log_in_then_end, end_one_by_one]
+async def end_everyone(manager: SessionManager, session: Session) -> None:
+    await manager.revoke_all()
+    session.renew()
+    session["sub"] = "ann"
+
+
+ORDERS = [end_then_log_in, end_in_between, log_in_then_end, end_one_by_one, end_everyone]
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ CHANGES: dict[str, list[tuple[Settings, Settings]]] = {
     "`refresh_token.name`": [(WITH_REFRESH, {"refresh_token": {"name": "shop-refresh"}})],
     "`issuer` set": [({}, {"issuer": "shop"})],
     "`issuer` removed": [({"issuer": "shop"}, {})],
+    "`issuer`, to another one": [({"issuer": "shop"}, {"issuer": "new"})],
     "`audience` set": [({}, {"audience": "shop"})],
     "`audience` removed": [({"audience": "shop"}, {})],
     "`audience`, to a list that names the old one too": [({"audience": "shop"}, {"audience": ["new", "shop"]})],
@@ -35,7 +36,7 @@ CHANGES: dict[str, list[tuple[Settings, Settings]]] = {
         ({}, {"expires": 72000}),
         ({}, {"access_token": {"expires": 72000}}),
     ],
-    "the same with refresh tokens": [
+    "`expires` shortened or lengthened, with refresh tokens": [
         (WITH_REFRESH, {**WITH_REFRESH, "expires": 600}),
         (WITH_REFRESH, {**WITH_REFRESH, "expires": 72000}),
     ],

@@ -27,6 +27,7 @@ from aiohttp_lionrock import (
 )
 from aiohttp_lionrock.sessions.events import Why
 from aiohttp_lionrock.testing import FakeClock
+from aiohttp_lionrock.testing import log_in as log_in_as
 
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
@@ -499,6 +500,21 @@ async def test_the_recipe_for_opentelemetry_counts_events_by_what_and_why(serve:
     assert names == {name: count for name, count in manager.stats.items() if "." not in name}
     assert points(reader, "session.storage.outages") == [({}, 1)]
     provider.shutdown()
+
+
+async def test_a_socket_sends_what_comes_from_elsewhere_and_its_handler_leaves_with_its_client(serve: Serve) -> None:
+    names = program("how-to/live", 1)
+    app = names["make_app"]()
+    client = await serve(app)
+    await log_in_as(client, {"sub": "ann"})
+    async with client.ws_connect("/live") as socket:
+        await app[names["QUEUES"]]["ann"].put("news")
+        assert await socket.receive_str(timeout=5) == "news"
+    async with client.ws_connect("/live") as socket:
+        await app[names["QUEUES"]]["ann"].put("more news")
+        assert await socket.receive_str(timeout=5) == "more news", "the handler before has left the queue alone"
+        await get_manager(app).revoke_subject("ann")
+        assert (await socket.receive(timeout=5)).data == 4401
 
 
 def test_every_event_is_listed() -> None:

@@ -30,13 +30,20 @@ async def test_a_request_log_outside_tells_the_503_and_does_not_make_a_500_of_it
     serve: Serve, place: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = await serve(program("how-to/middlewares", 0)["make_app"]())
+    with caplog.at_level(logging.INFO):
+        assert [(await client.get(path)).status for path in ("/", "/nowhere")] == [401, 404]
     await log_in(client, {"sub": "ann"})
     away = (place / "sessions.db").rename(place / "away.db")
     with caplog.at_level(logging.INFO):
         assert_unavailable(await client.get("/"))
         away.rename(place / "sessions.db")
         assert await ask(client, "/") == {"user": "ann"}
-    assert [line for line in caplog.messages if " / by " in line] == ["503 / by None", "200 / by ann"]
+    assert [line for line in caplog.messages if " by " in line] == [
+        "401 / by None",
+        "404 /nowhere by None",
+        "503 / by None",
+        "200 / by ann",
+    ]
 
 
 async def test_what_saving_refuses_gets_a_page_of_the_application(serve: Serve) -> None:

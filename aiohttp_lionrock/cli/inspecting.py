@@ -49,7 +49,8 @@ class Verdict(NamedTuple):
 @optional_storage_options
 @json_option
 def inspect(file: str | None, table: str | None, url: str | None, timeout: float, json_wanted: bool) -> int:
-    """Explains a token (the value of a session cookie) that is read from standard input.
+    """Explains a token that is read from standard input: the value of a session cookie, NAME=VALUE, or a header with
+    one session cookie in it. Of an access and a refresh cookie give one and then the other.
 
     It is judged as an application with these settings (of the environment, or of a TOML file) and with the secrets of
     the environment judges it, and nothing is changed. The signature is never printed. Exit code 1 where it is refused.

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from support.browser import Browser, make_manager
 from support.outages import World
+from support.storages import KINDS, storage_of_kind
 
-from aiohttp_lionrock import MemoryStorage, SessionManager
+from aiohttp_lionrock import JtiStorage, MemoryStorage, SessionManager
 from aiohttp_lionrock.sessions import repairs
 from aiohttp_lionrock.testing import FakeClock
 
@@ -19,6 +20,13 @@ def clock() -> FakeClock:
 @pytest.fixture
 def storage(clock: FakeClock) -> MemoryStorage:
     return MemoryStorage(clock=clock)
+
+
+@pytest.fixture(params=KINDS)
+async def each_storage(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncIterator[JtiStorage]:
+    """One storage of each kind in turn."""
+    async with storage_of_kind(request.param, request, clock) as made:
+        yield made
 
 
 @pytest.fixture

@@ -2,13 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from support.browser import ACCESS, SECRET, Browser
 from support.scheduler import Gates, schedules
-from support.storages import KINDS, FaultyStorage, Interleaved, storage_of_kind
+from support.storages import FaultyStorage, Interleaved
 
 from aiohttp_lionrock import (
     ConfigError,
@@ -28,14 +27,8 @@ HOUR = 3600
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture(params=KINDS)
-async def storage(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncIterator[JtiStorage]:
-    async with storage_of_kind(request.param, request, clock) as made:
-        yield made
+def storage(each_storage: JtiStorage) -> JtiStorage:
+    return each_storage
 
 
 def manager_of(storage: JtiStorage, clock: FakeClock, **settings: Any) -> SessionManager:

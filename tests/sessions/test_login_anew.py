@@ -1,12 +1,11 @@
 """One session for each user: a request that ends the user's sessions, its own among them, and logs the user in."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 
 import pytest
 from support.browser import ACCESS, REFRESH, Browser, make_manager
-from support.storages import KINDS, storage_of_kind
 
 from aiohttp_lionrock import JtiStorage, Session, SessionEvent, SessionManager, TokenRevoked
 from aiohttp_lionrock.testing import FakeClock
@@ -49,14 +48,8 @@ ORDERS = [end_then_log_in, end_in_between, log_in_then_end, end_one_by_one, end_
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture(params=KINDS)
-async def storage(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncIterator[JtiStorage]:
-    async with storage_of_kind(request.param, request, clock) as made:
-        yield made
+def storage(each_storage: JtiStorage) -> JtiStorage:
+    return each_storage
 
 
 @pytest.mark.parametrize("act", ORDERS)

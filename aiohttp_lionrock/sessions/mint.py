@@ -82,6 +82,7 @@ class Draft:
         self.inherits = False
         self.life.data.keep_assigned()
         self.data = self.life.data.snapshot()
+        self.subject = self.life.subject
 
     def keep_term(self, record: JtiRecord) -> None:
         """Has a token from before the record got an end of its own respect that end, unless another one is asked."""

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 from ..errors import ConfigError, StorageUnavailable
 from ..storage.contract import JtiStorage
+from ..storage.patience import Patience
 from .living import LivingRecords
 
 __all__ = ["Deadline", "StorageLink"]
@@ -19,50 +20,17 @@ _USES: WeakKeyDictionary[JtiStorage, int] = WeakKeyDictionary()
 
 
 class Deadline:
-    """Holds what it runs to so many seconds. Raises StorageUnavailable where that takes longer.
-
-    They are counted in steps. A step that ends late, because something else kept the event loop, counts once: an
-    answer that waits for its turn meanwhile is not late.
-    """
-
-    STEPS = 10
+    """Holds what it runs to so many seconds. Raises StorageUnavailable where that takes longer."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
 
     async def __call__(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            async with asyncio.timeout(None) as limit:
-                steps = _Steps(self.STEPS, self.seconds / self.STEPS, limit)
-                try:
-                    return await work(*args, **kwargs)
-                finally:
-                    steps.stop()
+            async with Patience(self.seconds):
+                return await work(*args, **kwargs)
         except TimeoutError as exc:
             raise StorageUnavailable(f"the storage did not answer within {self.seconds:g} s") from exc
-
-
-class _Steps:
-    """Ends a wait when so many steps are over."""
-
-    __slots__ = ("_left", "_limit", "_loop", "_seconds", "_timer")
-
-    def __init__(self, count: int, seconds: float, limit: asyncio.Timeout) -> None:
-        self._left = count
-        self._seconds = seconds
-        self._limit = limit
-        self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(seconds, self._go_on)
-
-    def _go_on(self) -> None:
-        self._left -= 1
-        if self._left:
-            self._timer = self._loop.call_later(self._seconds, self._go_on)
-        else:
-            self._limit.reschedule(self._loop.time())
-
-    def stop(self) -> None:
-        self._timer.cancel()
 
 
 class StorageLink(Deadline):

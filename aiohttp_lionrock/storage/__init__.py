@@ -8,6 +8,7 @@ from ..jsontext import is_storable_text
 from .coalescer import Coalescer
 from .contract import MAX_METADATA_BYTES, MAX_NUMBER, MAX_TEXT, Clock, JtiRecord, JtiStorage
 from .options import Option, UrlOptions, flag, number, one_of, text, whole
+from .patience import Patience
 
 __all__ = [
     "MAX_METADATA_BYTES",
@@ -19,6 +20,7 @@ __all__ = [
     "JtiRecord",
     "JtiStorage",
     "Option",
+    "Patience",
     "UrlOptions",
     "flag",
     "is_storable_text",

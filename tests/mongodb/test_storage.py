@@ -333,3 +333,19 @@ async def test_a_cancelled_open_leaves_nothing_behind(standalone_database: str, 
     await storage.aclose()
     async with storage:
         await every_call(storage)
+
+
+async def test_answers_that_came_while_a_handler_kept_the_event_loop_are_not_late(standalone_database: str) -> None:
+    async with MongoStorage.from_url(f"{standalone_database}&timeout=0.5") as storage:
+        record = JtiRecord("sid", version=1, expires_at=int(time.time()) + 60, created_at=0)
+        await storage.insert(record)
+        for call in (
+            lambda: storage.get("sid"),
+            lambda: storage.get_many(["sid"]),
+            lambda: storage.replace(replace(record, expires_at=record.expires_at + 1), 1),
+        ):
+            asked = asyncio.ensure_future(call())
+            for _ in range(3):  # so that it is on its way to the driver's thread
+                await asyncio.sleep(0)
+            time.sleep(1)
+            assert await asked

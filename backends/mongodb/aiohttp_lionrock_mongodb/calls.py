@@ -9,6 +9,7 @@ from bson.errors import BSONError
 from pymongo.errors import ConnectionFailure, PyMongoError, ServerSelectionTimeoutError, WriteConcernError
 
 from aiohttp_lionrock.errors import StorageUnavailable
+from aiohttp_lionrock.storage import Patience
 
 from .reasons import Place, was_never_sent
 
@@ -39,7 +40,7 @@ class Calls:
 
     async def _within(self, seconds: float, work: Awaitable[T], *, changes: bool) -> T:
         try:
-            async with asyncio.timeout(seconds):
+            async with Patience(seconds):
                 with pymongo.timeout(_share(seconds)):
                     return await work
         except TimeoutError as exc:

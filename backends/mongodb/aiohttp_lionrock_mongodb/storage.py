@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from aiohttp_lionrock.errors import ConfigError, CorruptRecord, StorageUnavailable
-from aiohttp_lionrock.storage import Clock, Coalescer, JtiRecord, JtiStorage, is_storable_text
+from aiohttp_lionrock.storage import Clock, Coalescer, JtiRecord, JtiStorage, Patience, is_storable_text
 
 from .documents import to_record
 from .settings import DEFAULT_COLLECTION, DEFAULT_TIMEOUT, Target, check_database, check_settings
@@ -109,7 +109,7 @@ class MongoStorage(JtiStorage):
         if self._reader is None:
             return await self._reads(sid)  # the batch that begins at this moment keeps to the deadline
         try:
-            async with asyncio.timeout(self.timeout):
+            async with Patience(self.timeout):
                 return await self._reads(sid)
         except TimeoutError as exc:
             raise StorageUnavailable(f"MongoDB did not answer within {self.timeout:g} s", maybe_done=False) from exc

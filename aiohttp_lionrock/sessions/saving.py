@@ -50,7 +50,7 @@ class Saver:
         self._events = events
         self._told_of_size = False
         self._policies = tuple(policy for policy in (config.access, config.refresh) if policy)
-        self._replaces = bool(_replaced(self._policies))
+        self._replaces = any(policy.replaces for policy in self._policies)
 
     async def save(self, life: Life, is_awaited: IsAwaited) -> list[CookieChange]:
         """The cookies that the response is to carry. Raises as `SessionManager.save`."""
@@ -83,7 +83,10 @@ class Saver:
         # Deletions come first: to a client that knows no partitions, say, both are one cookie.
         if has_ended:
             return _former(self._policies) + cookies
-        return _replaced(self._policies if planned.leaves else draft.policies) + cookies if self._replaces else cookies
+        if self._replaces:  # a refresh token that stays behind would be a replay
+            written = self._policies if planned.leaves else draft.policies
+            return _former(policy for policy in written if policy.replaces) + cookies
+        return cookies
 
     async def _issue(self, draft: Draft, planned: Plan, is_awaited: IsAwaited) -> list[Issued]:
         """The tokens of the response; none where the session has ended meanwhile, or a new one is taken back."""
@@ -210,8 +213,3 @@ def _deletion(name: str, cookie: CookieOptions) -> CookieChange:
 def _former(policies: Iterable[TokenPolicy]) -> list[CookieChange]:
     """Deletes cookies from before a change of domain or path: without a storage nothing else ends what they say."""
     return [_deletion(policy.name, former) for policy in policies for former in policy.former]
-
-
-def _replaced(policies: Iterable[TokenPolicy]) -> list[CookieChange]:
-    """The same for cookies that a write takes the place of: a refresh token that stays behind would be a replay."""
-    return [_deletion(policy.name, former) for policy in policies for former in policy.replaced]

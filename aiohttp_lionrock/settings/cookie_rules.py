@@ -17,13 +17,12 @@ Given = tuple[str, Any]  # the name of a setting, and its value
 class ResolvedCookie(NamedTuple):
     """The attributes of one cookie, and those that older cookies of its name may have.
 
-    ``former`` are those of all others that a logout deletes; ``replaced`` those that every write deletes, because the
-    settings say that there are such.
+    A logout deletes the ``former``, and so does every write where ``replaces``: the settings say that there are such.
     """
 
     present: CookieOptions
     former: tuple[CookieOptions, ...] = ()
-    replaced: tuple[CookieOptions, ...] = ()
+    replaces: bool = False
 
 
 DEFAULTS: dict[str, Any] = {
@@ -96,8 +95,8 @@ def _with_former(
         replace(present, path=path, domain=domain, partitioned=kind)
         for (path, _, kind), domain in list(known.items())[1:]
     )
-    is_told = bool(domains or paths or partitioned not in (None, present.partitioned))
-    return ResolvedCookie(present, former, former if is_told else ())
+    replaces = bool(domains or paths or partitioned not in (None, present.partitioned))
+    return ResolvedCookie(present, former, replaces)
 
 
 def _check_attributes(given: dict[str, Given], faults: Faults) -> None:

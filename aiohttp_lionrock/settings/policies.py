@@ -16,9 +16,9 @@ __all__ = ["TokenPolicy", "access_policy", "covered_uses", "refresh_policy"]
 class TokenPolicy:
     """One token's settings after all defaults: ``lifetime`` in whole seconds; ``covered``: its jti counts.
 
-    ``former`` are the attributes under which older cookies of the token may be about: a logout deletes those, and every
-    write the ``replaced`` among them. ``alone`` is the lifetime of an access token that has no refresh token beside it,
-    where others have one.
+    ``former`` are the attributes under which older cookies of the token may be about: a logout deletes those, and so
+    does every write where ``replaces``. ``alone`` is the lifetime of an access token that has no refresh token beside
+    it, where others have one.
     """
 
     use: Literal["access", "refresh"]
@@ -26,7 +26,7 @@ class TokenPolicy:
     lifetime: int
     cookie: CookieOptions
     former: tuple[CookieOptions, ...]
-    replaced: tuple[CookieOptions, ...]
+    replaces: bool
     covered: bool
     alone: int
 

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeGuard
 
@@ -127,11 +127,11 @@ def shown(value: object) -> str:
     return f"the class {name}" if kind is value else with_article(name)
 
 
-def nearest(written: str, known: Sequence[str]) -> str | None:
-    """The one of these names that was probably meant."""
+def nearest(written: str, known: Iterable[str], likeness: float = 0.8) -> str | None:
+    """The one of these names that was probably meant: the likest, where it is this like (1 is the same)."""
     from difflib import get_close_matches  # late: only a fault needs it
 
-    return next(iter(get_close_matches(written, known, n=1, cutoff=0.8)), None)
+    return next(iter(get_close_matches(written, list(known), n=1, cutoff=likeness)), None)
 
 
 def _remedy(value: object, wanted: type[bool] | type[int] | type[float]) -> str:

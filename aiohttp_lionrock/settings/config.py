@@ -120,6 +120,7 @@ class SessionConfig:
     refresh: TokenPolicy | None = field(init=False, repr=False, compare=False)
     jti_policy: JtiConfig | None = field(init=False, repr=False, compare=False)
     rotate: bool = field(init=False, repr=False, compare=False)
+    clear_site_data_header: str | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         faults = Faults()
@@ -146,6 +147,8 @@ class SessionConfig:
         object.__setattr__(self, "refresh", refresh_token)
         object.__setattr__(self, "jti_policy", jti)
         object.__setattr__(self, "rotate", refresh is not None and refresh.rotate)
+        directives = ", ".join(f'"{directive}"' for directive in self.clear_site_data or ())
+        object.__setattr__(self, "clear_site_data_header", directives or None)
 
     def _resolved_jti(self, faults: Faults) -> JtiConfig | None:
         jti: JtiConfig | None = faults.switch("jti", JtiConfig, self.jti)
@@ -210,11 +213,6 @@ class SessionConfig:
         if faults.found:
             raise ConfigError([*faults.found, *_secret_faults(config, environ)])
         return config
-
-    @property
-    def clear_site_data_header(self) -> str | None:
-        """The value of the Clear-Site-Data header that goes out with a logout, or None."""
-        return ", ".join(f'"{directive}"' for directive in self.clear_site_data or ()) or None
 
     def secrets_given(self) -> Secrets:
         """The secrets of these settings; those of environments come before them."""

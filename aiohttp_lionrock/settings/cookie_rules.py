@@ -50,10 +50,10 @@ NEEDS: dict[str, tuple[Any, str]] = {
     "domain": (None, "no domain"),
 }
 
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
-_DOMAIN = re.compile(rf"\.?{_LABEL}(\.{_LABEL})*")
-_PATH = re.compile(r"/[\x20-\x3a\x3c-\x7e]*")
+_DOMAIN = rf"\.?{_LABEL}(\.{_LABEL})*"
+_PATH = r"/[\x20-\x3a\x3c-\x7e]*"
 _SAME_SITE = {"strict": "Strict", "lax": "Lax", "none": "None"}
 
 
@@ -107,16 +107,20 @@ def _check_attributes(given: dict[str, Given], faults: Faults) -> None:
     )
     if same_site not in _SAME_SITE.values():
         faults.add(f"{same_site_at} must be Strict, Lax or None (as text), not {_unlike(same_site)}")
-    if not isinstance(path, str) or not _PATH.fullmatch(path):
+    if not _is_like(_PATH, path):
         faults.add(f"{path_at} must start with / and hold no ; and no control characters")
-    if domain is not None and not (isinstance(domain, str) and len(domain) <= 253 and _DOMAIN.fullmatch(domain)):
+    if domain is not None and not (_is_like(_DOMAIN, domain) and len(domain) <= 253):
         faults.add(f"{domain_at} must be a host name")
     for key, pattern, what in (("previous_domains", _DOMAIN, "host names"), ("previous_paths", _PATH, "paths")):
         where, former = given[key]
-        if not isinstance(former, list | tuple) or not all(isinstance(x, str) and pattern.fullmatch(x) for x in former):
+        if not isinstance(former, list | tuple) or not all(_is_like(pattern, one) for one in former):
             faults.add(f"{where} must be a list of {what}, not {shown(former)}")
     if given["previous_partitioned"][1] is not None:
         faults.flag(*given["previous_partitioned"])
+
+
+def _is_like(pattern: str, value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
 def _unlike(same_site: object) -> str:
@@ -130,7 +134,7 @@ def _unlike(same_site: object) -> str:
 def _contradictions(named: Given, given: dict[str, Given]) -> Iterator[str]:
     """What is right by itself, and wrong together."""
     where, name = named
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not _is_like(_NAME, name):
         written = f"{name!r:.80}" if isinstance(name, str) else shown(name)
         yield f"{where} must be a cookie name of letters, digits and !#$%&'*+-.^_`|~ (RFC 6265), not {written}"
         return

@@ -12,7 +12,7 @@ from .tables import AccessTokenConfig, CookieConfig, RefreshTokenConfig
 __all__ = ["TokenPolicy", "access_policy", "covered_uses", "refresh_policy"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TokenPolicy:
     """One token's settings after all defaults: ``lifetime`` in whole seconds; ``covered``: its jti counts.
 

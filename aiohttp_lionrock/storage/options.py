@@ -1,19 +1,18 @@
 """Options of a storage URL, for backends: ``?name=value&...`` with types, bounds, and every fault at once."""
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from ..faults import Faults
+from ..faults import Faults, nearest
 
 __all__ = ["Option", "UrlOptions", "flag", "number", "one_of", "text", "whole"]
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
-_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+_NAME = r"[A-Za-z][A-Za-z0-9_.-]{0,63}"
+_STRAY_PERCENT = r"%(?![0-9A-Fa-f]{2})"
+_NUMBER = r"[0-9]+(\.[0-9]+)?"
 
 Reader = Callable[[str], Any]
 
@@ -53,7 +52,7 @@ class UrlOptions:
         for pair in filter(None, query.split("&")):
             written, equals, value = pair.partition("=")
             name = self._names.get(written.lower())
-            if not equals or not _NAME.fullmatch(written):
+            if not equals or not re.fullmatch(_NAME, written):
                 faults.add(self._malformed(name))
             elif name is None and self._takes_others:
                 others.append((written, value))
@@ -71,9 +70,9 @@ class UrlOptions:
         ``hide`` leaves the name out: in a URL with a question mark in its password, it is a part of the password.
         """
         names = {option.lower(): option for option in (*self._options, *also)}
-        near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+        near = nearest(name.lower(), names, likeness=0.6)
         known = f"known are {', '.join(sorted(self._options))}" if self._options else "it has no options"
-        hint = f"did you mean {names[near[0]]}?" if near else known
+        hint = known if near is None else f"did you mean {names[near]}?"
         return f"unknown {self._backend} option{'' if hide else f' {name}'}; {hint}"
 
     def _malformed(self, name: str | None) -> str:
@@ -92,7 +91,7 @@ class UrlOptions:
 
 
 def _decoded(written: str) -> str:
-    if _STRAY_PERCENT.search(written):
+    if re.search(_STRAY_PERCENT, written):
         raise ValueError("be percent-encoded: a percent sign is written %25")
     try:
         return unquote(written, errors="strict")
@@ -106,7 +105,7 @@ def number(least: float, most: float, unit: str = "", *, above: bool = False) ->
     fault = f"be a number {f'of {unit} ' if unit else ''}{bounds}"
 
     def read(written: str) -> float:
-        if not _NUMBER.fullmatch(written):
+        if not re.fullmatch(_NUMBER, written):
             raise ValueError(fault)
         value = float(written)
         if not least <= value <= most or (above and value == least):

@@ -8,10 +8,10 @@ A URL may hold a password, so no error here shows more of it than its scheme.
 import re
 import sys
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConfigError, UnknownBackend
+from ..faults import nearest
 from .contract import JtiStorage
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ FIRST_PARTY = {
         "aiohttp-lionrock-sqlite", "aiohttp_lionrock_sqlite", "aiohttp_lionrock_sqlite:SqliteStorage", EXAMPLE_URL
     ),
 }
-URL = re.compile(r"([a-z][a-z0-9+.-]*)://(.*)", re.IGNORECASE | re.DOTALL)  # RFC 3986, section 3.1
-ALMOST_A_URL = re.compile(r"([a-z][a-z0-9+.-]+)(?:$|:)(?P<address>.*)", re.IGNORECASE | re.DOTALL)
-PATH = re.compile(r"[a-z]:[\\/].*|[.\\/].*|[^:@?]*\.(db|sqlite3?)", re.IGNORECASE | re.DOTALL)
+URL = r"(?is)([a-z][a-z0-9+.-]*)://(.*)"  # RFC 3986, section 3.1
+ALMOST_A_URL = r"(?is)([a-z][a-z0-9+.-]+)(?:$|:)(?P<address>.*)"
+PATH = r"(?is)[a-z]:[\\/].*|[.\\/].*|[^:@?]*\.(db|sqlite3?)"
 
 
 def open_storage(url: str) -> JtiStorage:
@@ -72,7 +72,7 @@ def _parts(url: object) -> tuple[str, str]:
     """The scheme in lower case, and what follows the slashes."""
     if not isinstance(url, str):
         raise ConfigError(f"a storage URL is text, not {type(url).__name__}: {EXAMPLE}")
-    match = URL.fullmatch(url)
+    match = re.fullmatch(URL, url)
     if match is None or url != url.rstrip():
         raise ConfigError(_fault(url))
     return match[1].lower(), match[2]
@@ -84,11 +84,11 @@ def _fault(url: str) -> str:
         return f"the storage URL is empty; write {EXAMPLE}"
     if url != url.strip():
         return f"the storage URL begins or ends with white space; write {EXAMPLE}, and nothing around it"
-    if PATH.fullmatch(url):
+    if re.fullmatch(PATH, url):
         return (
             'the storage URL is a path without a backend\'s name; for a SQLite file write "sqlite:///" before the path'
         )
-    almost = ALMOST_A_URL.fullmatch(url)
+    almost = re.fullmatch(ALMOST_A_URL, url)
     scheme = almost[1].lower() if almost else ""
     if scheme in FIRST_PARTY:
         return f'after {scheme!r} the storage URL lacks "://"; write "{FIRST_PARTY[scheme].example}"'
@@ -147,8 +147,8 @@ def _unknown(scheme: str, installed: Iterable[str]) -> UnknownBackend:
         distribution = FIRST_PARTY[scheme].distribution
         folder = f"./backends/{distribution.removeprefix(f'{CORE}-')}"
         hint = f"; install the distribution {distribution} (from a checkout of {CORE}: pip install {folder})"
-    elif nearest := get_close_matches(scheme, names, n=1, cutoff=0.5):
-        hint = f"; did you mean {nearest[0]!r}?"
+    elif near := nearest(scheme, names, likeness=0.5):
+        hint = f"; did you mean {near!r}?"
     return UnknownBackend(scheme, names, hint)
 
 

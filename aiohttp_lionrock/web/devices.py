@@ -23,8 +23,8 @@ SYSTEMS = {"Chrome OS": "ChromeOS", "Chromium OS": "ChromeOS"}
 CHROMIUM = "Chromium"
 STAND_IN = "notabrand"  # a brand that browsers make up, as "Not(A:Brand", so that nobody relies on the list
 
-_BRAND = re.compile(r'"((?:[^"\\]|\\.)*)"\s*;\s*v=')
-_TEXT = re.compile(r'\s*"([^"\\]*)"\s*')
+_BRAND = r'"((?:[^"\\]|\\.)*)"\s*;\s*v='
+_TEXT = r'\s*"([^"\\]*)"\s*'
 
 
 def describe_request(request: web.Request, *, address: bool = False) -> dict[str, str]:
@@ -45,7 +45,7 @@ def describe_request(request: web.Request, *, address: bool = False) -> dict[str
 
 
 def _hinted_browser(request: web.Request) -> str | None:
-    said = [brand.replace("\\", "") for brand in _BRAND.findall(_header(request, "Sec-CH-UA"))]
+    said = [brand.replace("\\", "") for brand in re.findall(_BRAND, _header(request, "Sec-CH-UA"))]
     brands = [brand for brand in said if brand.strip() and not _is_made_up(brand)]
     named = [brand for brand in brands if brand != CHROMIUM]
     known = [BRANDS[brand] for brand in named if brand in BRANDS]
@@ -57,7 +57,7 @@ def _is_made_up(brand: str) -> bool:
 
 
 def _hinted_system(request: web.Request) -> str | None:
-    quoted = _TEXT.fullmatch(_header(request, "Sec-CH-UA-Platform"))
+    quoted = re.fullmatch(_TEXT, _header(request, "Sec-CH-UA-Platform"))
     if quoted is None or quoted[1] == "Unknown":
         return None
     return SYSTEMS.get(quoted[1], quoted[1])

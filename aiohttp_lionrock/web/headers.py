@@ -50,13 +50,21 @@ def keep_from_caches(response: web.StreamResponse) -> str | None:
     A value that says ``no-store`` or ``private`` stands.
     """
     headers = response.headers
-    for name in [name for name in headers if name.lower().endswith(_TARGETED)]:
-        headers.popall(name, None)
-    own = ", ".join(headers.getall(hdrs.CACHE_CONTROL, ()))
+    names = ",".join(headers).lower()
+    for ending in _TARGETED:
+        if ending in names:
+            _remove_all(response, ending)
+    own = ", ".join(headers.getall(hdrs.CACHE_CONTROL)) if hdrs.CACHE_CONTROL in headers else ""
     if own and {"no-store", "private"} & _words(own.split(",")):
         return None
     headers[hdrs.CACHE_CONTROL] = "no-store"
     return own or None
+
+
+def _remove_all(response: web.StreamResponse, ending: str) -> None:
+    headers = response.headers
+    for name in [name for name in headers if name.lower().endswith(ending)]:
+        headers.popall(name, None)
 
 
 def mark_read(response: web.StreamResponse) -> None:
@@ -78,8 +86,8 @@ def clear_site_data(response: web.StreamResponse, directives: str) -> None:
 def head_size(response: web.StreamResponse) -> int:
     """Bytes of the status line and the headers, where these are ASCII."""
     headers = response.headers
-    fields = len("".join([*headers, *headers.values()])) + 4 * len(headers)
-    return len(f"HTTP/1.1 {response.status} {response.reason}") + 4 + fields
+    fields = len("".join(headers)) + len("".join(headers.values())) + len(headers) * len(": \r\n")
+    return len("HTTP/1.1 200 \r\n") + len(response.reason or "") + fields + len("\r\n")
 
 
 def _words(parts: Iterable[str]) -> set[str]:

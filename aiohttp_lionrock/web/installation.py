@@ -15,7 +15,7 @@ RequestEnv = Callable[[web.Request], Mapping[str, str] | None]
 OnUnavailable = Callable[[web.Request, StorageUnavailable], Awaitable[web.StreamResponse] | web.StreamResponse]
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class Installation:
     """One application's sessions."""
 

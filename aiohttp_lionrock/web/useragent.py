@@ -39,7 +39,7 @@ BROWSERS = {
 TOOLS = {"curl": "curl", "Wget": "Wget"}
 APPLE = {"macOS", "iOS", "iPadOS"}
 
-_LINE = re.compile(r"Mozilla/5\.0 \(([^()]*)\) ([^()]*)(?:\(KHTML, like Gecko\)([^()]*))?")
+_LINE = r"Mozilla/5\.0 \(([^()]*)\) ([^()]*)(?:\(KHTML, like Gecko\)([^()]*))?"
 
 
 def read_user_agent(text: str) -> tuple[str | None, str | None]:
@@ -58,7 +58,7 @@ def _in_words(found: Any) -> str | None:
 
 def _read_well_known(text: str) -> tuple[str | None, str | None]:
     """The same without ua-parser: for lines that are exactly as a browser of today sends them."""
-    line = _LINE.fullmatch(text)
+    line = re.fullmatch(_LINE, text)
     if line is None:
         product, _, version = text.partition("/")
         return (TOOLS.get(product) if " " not in version else None), None

@@ -23,7 +23,7 @@ __all__ = ["Visit", "begin_visit", "find_visit", "get_session", "new_session"]
 LARGE_HEAD = 3500  # bytes of a head; nginx takes 4,096 of them by default
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Slot:
     """One manager's session in one request. ``changes`` are on record from the moment they are saved."""
 
@@ -103,8 +103,8 @@ class Visit:
             self._write(response, changes)
         if is_read:
             mark_read(response)
-        if changes:
-            self._warn_of_size(response)
+        if changes and (size := head_size(response)) > LARGE_HEAD:
+            self._warn_of_size(size)
 
     def slot_of(self, installation: Installation) -> Slot:
         """The slot of a manager, made where it has none yet."""
@@ -155,9 +155,9 @@ class Visit:
             installation.told_of_caches = True
             logger.debug("Cache-Control %r of a response with session cookies was replaced by 'no-store'", replaced)
 
-    def _warn_of_size(self, response: web.StreamResponse) -> None:
+    def _warn_of_size(self, size: int) -> None:
         [writer, *_] = [slot.installation for slot in self.slots if slot.changes]
-        if writer.told_of_size or (size := head_size(response)) <= LARGE_HEAD:
+        if writer.told_of_size:
             return
         writer.told_of_size = True
         logger.warning(

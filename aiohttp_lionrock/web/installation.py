@@ -1,7 +1,7 @@
 """Installation: what `setup` has put into one application, and the one that a request's sessions come from."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -17,7 +17,7 @@ OnUnavailable = Callable[[web.Request, StorageUnavailable], Awaitable[web.Stream
 
 @dataclass(slots=True, eq=False)
 class Installation:
-    """One application's sessions."""
+    """One application's sessions. ``leaving``: what ends each block that watches one, when the application stops."""
 
     manager: SessionManager
     outages: Outages
@@ -25,6 +25,8 @@ class Installation:
     on_unavailable: OnUnavailable | None
     told_of_caches: bool = False
     told_of_size: bool = False
+    is_stopping: bool = False
+    leaving: set[Callable[[], None]] = field(default_factory=set)
 
 
 INSTALLATION = web.AppKey("aiohttp_lionrock_installation", Installation)

@@ -15,6 +15,7 @@ from .installation import INSTALLATION, Installation, OnUnavailable, RequestEnv,
 from .lifetime import Lifetime
 from .middleware import make_middleware, on_response_prepare
 from .outages import Outages
+from .watch import leave_all
 
 __all__ = ["get_manager", "setup"]
 
@@ -56,6 +57,7 @@ def setup(
     app.on_response_prepare.append(on_response_prepare)
     if not app.on_startup.frozen:
         app.on_startup.append(_prepare_last)
+        app.on_shutdown.append(leave_all)
     Lifetime(manager, outages, require_storage=require_storage).bind(app)
     return manager
 

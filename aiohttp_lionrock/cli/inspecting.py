@@ -83,7 +83,7 @@ def _token(config: SessionConfig) -> str:
     token = next((value for _, value in ours), value if equals and "." not in name else text)
     if not token:
         raise click.UsageError("there is no token on standard input: pipe the value of the session cookie in")
-    return token
+    return token.strip("'\"")
 
 
 async def _judge(

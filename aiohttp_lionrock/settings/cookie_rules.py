@@ -113,8 +113,10 @@ def _check_attributes(given: dict[str, Given], faults: Faults) -> None:
         faults.add(f"{domain_at} must be a host name")
     for key, pattern, what in (("previous_domains", _DOMAIN, "host names"), ("previous_paths", _PATH, "paths")):
         where, former = given[key]
-        if not isinstance(former, list | tuple) or not all(_is_like(pattern, one) for one in former):
+        if not isinstance(former, list | tuple):
             faults.add(f"{where} must be a list of {what}, not {shown(former)}")
+        elif wrong := [shown(one) for one in former if not _is_like(pattern, one)]:
+            faults.add(f"{where} must be a list of {what}, not one with {wrong[0]}")
     if given["previous_partitioned"][1] is not None:
         faults.flag(*given["previous_partitioned"])
 

@@ -43,6 +43,10 @@ class Secrets:
         """What is wrong with these secrets, each named by where it stands."""
         return [f"{source} {fault}" for source, secret in in_use for fault in self._weaknesses(secret)]
 
+    def doubts(self, in_use: Sequence[Sourced]) -> list[str]:
+        """What is allowed and probably a mistake."""
+        return [f"{source} {doubt}" for source, secret in in_use for doubt in self._oddities(secret)]
+
     def missing(self, process_env: Environment, request_env: Environment) -> str:
         """What to say where no secret is found: which places are empty, and what to do."""
         places = {
@@ -87,6 +91,13 @@ class Secrets:
         lowered = self.floor < self.hash_size
         if not lowered and (not secret.strip() or len(set(secret)) == 1):
             yield "is blank or one character repeated: give random text, for example `openssl rand -base64 48`"
+
+    @staticmethod
+    def _oddities(secret: str) -> Iterator[str]:
+        if secret != secret.strip():
+            yield "begins or ends with white space, which is a part of the secret"
+        if secret.strip().startswith("[") and secret.strip().endswith("]"):
+            yield "looks like a list and is one secret: the settings secrets and previous_secrets take several"
 
 
 def _named(source: str, value: str | Sequence[str] | None) -> Iterator[Sourced]:

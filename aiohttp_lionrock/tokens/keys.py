@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NoReturn, Self
 
 from ..errors import ConfigError
+from ..log import logger
 from ..settings.config import SessionConfig
 from ..settings.secrets import CURRENT, PREVIOUS
 
@@ -59,6 +60,8 @@ class KeyRing:
             return None
         if faults := secrets.faults(in_use):
             raise ConfigError(faults)
+        for doubt in secrets.doubts(in_use):
+            logger.warning("%s", doubt)
         keys = tuple(dict.fromkeys(secret.encode() for _, secret in in_use))
         return cls(signing=keys[0], verifying=keys)
 

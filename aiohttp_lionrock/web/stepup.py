@@ -6,7 +6,7 @@ from typing import ParamSpec, TypeVar
 
 from aiohttp import web
 
-from ..faults import is_number
+from ..faults import is_number, shown
 from .setup import get_manager
 from .visit import get_session
 
@@ -15,29 +15,32 @@ __all__ = ["check_fresh", "fresh_login"]
 P = ParamSpec("P")
 R = TypeVar("R", bound=web.StreamResponse)
 
+Stale = type[web.HTTPException] | Callable[[web.Request], web.HTTPException]
 
-async def check_fresh(
-    request: web.Request, max_age: float = 600, *, stale: type[web.HTTPException] | None = None
-) -> None:
+
+async def check_fresh(request: web.Request, max_age: float = 600, *, stale: Stale | None = None) -> None:
     """Lets a request pass whose user logged in, or called ``session.authenticate()``, at most ``max_age`` seconds ago.
 
-    Raises HTTPUnauthorized where nobody is logged in; where it is longer ago or not known, HTTPForbidden or ``stale``.
+    Raises HTTPUnauthorized where nobody is logged in; where it is longer ago or not known, HTTPForbidden or ``stale``:
+    a class, or what a function makes of the request. TypeError where it is neither.
     """
+    _check_stale(stale)
     session = await get_session(request)
     if session.subject is None:
         raise web.HTTPUnauthorized
     at = session.authenticated_at
     if at is None or get_manager(request).now() - at > max_age:
-        raise stale or web.HTTPForbidden
+        raise web.HTTPForbidden if stale is None else stale() if isinstance(stale, type) else stale(request)
 
 
 def fresh_login(
-    max_age: float = 600, *, stale: type[web.HTTPException] | None = None
+    max_age: float = 600, *, stale: Stale | None = None
 ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
     """`check_fresh` as a decorator of a handler, be it a function, a method or that of a `View`: ``@fresh_login(300)``.
 
-    Raises TypeError where ``max_age`` is not a number of seconds, or a class is decorated.
+    Raises TypeError where ``max_age`` is not a number of seconds, ``stale`` cannot be raised, or a class is decorated.
     """
+    _check_stale(stale)
     if not is_number(max_age):
         raise TypeError(
             f"fresh_login takes a number of seconds, as in @fresh_login(600) or @fresh_login(): {max_age!r}"
@@ -55,6 +58,18 @@ def fresh_login(
         return checked
 
     return decorate
+
+
+def _check_stale(stale: object) -> None:
+    """A response is sent once: an exception made beforehand would answer one request, and leave the others waiting."""
+    way_out = "give a function that makes one, as in stale=lambda request: web.HTTPFound('/confirm')"
+    if stale is not None and not callable(stale):
+        raise TypeError(f"stale takes a class of HTTP exceptions or a function, not {shown(stale)}: {way_out}")
+    if isinstance(stale, type):
+        try:
+            stale()
+        except TypeError as exc:
+            raise TypeError(f"stale takes a class that needs no arguments, but {exc}: {way_out}") from None
 
 
 def _request_in(arguments: tuple[object, ...]) -> web.Request:

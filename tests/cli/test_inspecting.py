@@ -69,6 +69,8 @@ def test_an_access_token_that_is_over_is_refused_although_a_refresh_token_may_st
         "Cookie: theme=dark\r\nCookie: {name}={token}\r\n",
         "{name}={token}; {name}={token}",
         "other={token}",
+        '"{token}"',
+        '{name}="{token}"',
     ],
 )
 def test_a_cookie_and_a_header_with_one_of_ours_are_welcome(shell: Shell, header: str) -> None:

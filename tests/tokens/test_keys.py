@@ -322,3 +322,27 @@ def test_a_ring_holds_each_key_once_and_shows_none() -> None:
 
 def test_there_is_no_ring_without_a_current_secret() -> None:
     assert KeyRing.find(SessionConfig(previous_secret=secret("a")), {}, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (f"{secret('one')}\n", "begins or ends with white space"),
+        (f" {secret('one')}", "begins or ends with white space"),
+        (f'["{secret("one")}", "{secret("two")}"]\n', "looks like a list and is one secret"),
+    ],
+    ids=["line feed", "blank", "list"],
+)
+@pytest.mark.parametrize("name", ["SESSION_SECRET", "SESSION_SECRET_PREVIOUS"])
+def test_what_is_probably_a_mistake_in_a_secret_is_said_at_the_start(
+    name: str, value: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    SessionManager(SessionConfig(), environ={"SESSION_SECRET": secret("process"), name: value})
+    lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert any(line.startswith(f"{name} {said}") for line in lines)
+    assert value.strip() not in caplog.text
+
+
+def test_a_usual_secret_is_nothing_to_talk_about(caplog: pytest.LogCaptureFixture) -> None:
+    SessionManager(SessionConfig(), environ={"SESSION_SECRET": secret("process")})
+    assert caplog.text == ""

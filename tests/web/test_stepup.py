@@ -122,3 +122,37 @@ async def test_a_login_beyond_the_cap_is_answered_with_403_and_no_cookie(aiohttp
 
 def test_the_decorated_handler_keeps_its_name() -> None:
     assert password.__name__ == "password"
+
+
+async def test_a_stale_login_is_sent_to_the_page_that_confirms_it_each_time(aiohttp_client: Any) -> None:
+    clock = FakeClock()
+    app = web.Application()
+    setup(app, secret="for this test, 32 bytes and more", cookie={"secure": False}, clock=clock)
+
+    @fresh_login(MINUTE, stale=lambda request: web.HTTPFound(f"/confirm?next={request.path}"))
+    async def transfer(request: web.Request) -> web.Response:
+        return web.Response()
+
+    app.add_routes([web.get("/log_in", log_in), web.get("/transfer", transfer)])
+    client = await aiohttp_client(app)
+    await client.get("/log_in")
+    clock.advance(MINUTE + 1)
+    for _ in range(2):
+        answer = await client.get("/transfer", allow_redirects=False)
+        assert (answer.status, answer.headers["Location"]) == (302, "/confirm?next=/transfer")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (web.HTTPFound("/confirm"), "not an aiohttp.web_exceptions.HTTPFound"),
+        (web.HTTPFound, "needs no arguments.*location"),
+        (403, "not 403"),
+    ],
+    ids=["made beforehand", "needs arguments", "a status"],
+)
+async def test_what_cannot_be_raised_for_each_stale_login_is_an_error_at_once(wrong: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=f"(?s){said}.*stale=lambda request"):
+        fresh_login(MINUTE, stale=wrong)
+    with pytest.raises(TypeError, match=f"(?s){said}.*stale=lambda request"):
+        await check_fresh(web.Request.__new__(web.Request), MINUTE, stale=wrong)

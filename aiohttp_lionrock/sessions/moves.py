@@ -3,9 +3,7 @@
 What is begun here is finished or taken back, whoever still waits for it.
 """
 
-import asyncio
-
-from ..errors import StorageUnavailable, TokenRevoked, TokenSuperseded
+from ..errors import TokenRevoked, TokenSuperseded
 from ..storage.contract import JtiRecord
 from .beginnings import Beginnings, may_be_done
 from .endings import Endings
@@ -59,8 +57,11 @@ class Moves:
         record, issued = await self._beginnings.begin(draft, plan, old)
         try:
             await self._hand_over(presented.sid, old, draft, plan)
-        except BaseException:
-            self._undoing.start(draft.sid)
+        except BaseException as exc:
+            if may_be_done(exc):
+                self._undoing.take_back(draft)
+            else:
+                self._undoing.start(draft.sid)
             raise
         return await self._beginnings.settle(record, draft, plan, issued)
 
@@ -71,10 +72,6 @@ class Moves:
 
         try:
             await self._turns.change(sid, known, supersede)
-        except (StorageUnavailable, asyncio.CancelledError) as exc:
-            if may_be_done(exc):
-                self._undoing.hand_over(draft)
-            raise
         except TokenRevoked as gone:
             is_superseded = isinstance(gone, TokenSuperseded)
             if plan.inherits and not (plan.insists and (is_superseded or not draft.inherits)):

@@ -71,6 +71,9 @@ class RecordJti(JtiAuthority):
         epoch = self._trust_epoch
         await self._link.ready()  # not before: tokens that are bad in themselves need no storage
         record = await self._records.get(contents.sid, signers)
+        self._repairs.wake()
+        if record is not None and record.successor is not None and await self._undoing.settle(record.sid):
+            record = await self._records.get(record.sid, signers)
         check = check_access if policy.use == "access" else check_refresh
         try:
             record = check(record, jti, contents.expires_at, now, self._leeway)

@@ -21,6 +21,7 @@ UNTOLD_BATCH = 20  # of each kind that nobody waits for: the end of an outage be
 CLOSING = 2.0  # seconds
 FIRST_PAUSE = 0.1  # seconds
 LONGEST_PAUSE = 5.0
+SHORTEST_OUTAGE = 0.5
 GIVE_UP_AFTER = 600.0
 REPORT_EVERY = 60.0
 
@@ -69,7 +70,7 @@ class Repairs:
         self._queues: dict[Urgency, list[_Repair]] = {urgency: [] for urgency in Urgency}
         self._keys: set[tuple[Urgency, str]] = set()
         self._worker: asyncio.Task[None] | None = None
-        self._news = asyncio.Event()
+        self._news, self._back = asyncio.Event(), asyncio.Event()
         self._closed = False
         self._failures = 0  # batches in a row that met a storage that was away
         self._lost = 0
@@ -89,9 +90,14 @@ class Repairs:
             return
         self._put(_Repair(urgency, key, job, loop.time()))
         if self._worker is None or self._worker.done() or self._worker.get_loop() is not loop:
-            self._news = asyncio.Event()  # of the loop that runs now
+            self._news, self._back = asyncio.Event(), asyncio.Event()  # of the loop that runs now
             self._worker = loop.create_task(self._work())
         self._news.set()
+
+    def wake(self) -> None:
+        """Says that the storage answers: it need not be waited for any more."""
+        if self._failures:
+            self._back.set()
 
     async def aclose(self) -> None:
         """Tries what is left once more, and takes no more."""
@@ -126,16 +132,16 @@ class Repairs:
             try:
                 await asyncio.gather(*map(self._try, batch))
             finally:  # also where `aclose` ends this, and tries the rest itself
+                is_away = bool(batch) and all(repair.outcome is _Outcome.AWAY for repair in batch)
                 for repair in batch:
                     if repair.outcome is not _Outcome.DONE:
-                        self._again(repair, loop.time())
-            is_away = bool(batch) and all(repair.outcome is _Outcome.AWAY for repair in batch)
+                        self._again(repair, loop.time(), waits=not is_away)
             if batch:
                 self._failures = self._failures + 1 if is_away else 0
             if is_away:
-                await asyncio.sleep(_pause_after(self._failures))  # this batch stands for all
+                await self._wait_for_storage(_pause_after(self._failures))  # this batch stands for all
             elif self._keys:
-                await self._wait(self._next_due() - loop.time())
+                await _wait(self._news, self._next_due() - loop.time())
 
     async def _try(self, repair: _Repair) -> None:
         repair.tries += 1
@@ -166,22 +172,21 @@ class Repairs:
         heappush(self._queues[repair.urgency], repair)
         self._keys.add((repair.urgency, repair.key))
 
-    def _again(self, repair: _Repair, now: float) -> None:
+    def _again(self, repair: _Repair, now: float, *, waits: bool) -> None:
         if now >= repair.ends:
             self._report_lost(now)
         elif (repair.urgency, repair.key) not in self._keys:
-            repair.due = now + _pause_after(repair.tries)
+            repair.due = now + _pause_after(repair.tries) if waits else now
             self._put(repair)
 
     def _next_due(self) -> float:
         return min(queue[0].due for queue in self._queues.values() if queue)
 
-    async def _wait(self, seconds: float) -> None:
-        """Waits so long, or until something new is there to be done."""
-        self._news.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max(seconds, 0)):
-                await self._news.wait()
+    async def _wait_for_storage(self, seconds: float) -> None:
+        """Waits so long or, after some tenths of a second, until a request finds that the storage answers."""
+        at_least = min(seconds, SHORTEST_OUTAGE)
+        await asyncio.sleep(at_least)
+        await _wait(self._back, seconds - at_least)
 
     def _give_up_below(self, urgency: Urgency) -> bool:
         """Makes room by giving up the newest of the least urgent, where that is less urgent than this."""
@@ -201,6 +206,14 @@ class Repairs:
                 self._lost,
             )
             self._reported, self._lost = now, 0
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Waits so long, or until the event happens from now on."""
+    event.clear()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(max(seconds, 0)):
+            await event.wait()
 
 
 def _pause_after(tries: int) -> float:

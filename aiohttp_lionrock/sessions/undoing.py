@@ -1,5 +1,7 @@
 """Undoing: how a move that was begun is taken back, where its outcome is unknown or nobody will hear of it."""
 
+from collections.abc import Awaitable, Callable
+
 from ..storage.contract import JtiRecord, JtiStorage
 from .mint import Draft
 from .repairs import Repairs, Urgency
@@ -7,19 +9,30 @@ from .repairs import Repairs, Urgency
 __all__ = ["UNDO_LOOKS", "Undoing"]
 
 UNDO_LOOKS = 8  # over some ten seconds
+MOST = 10_000  # sessions that are known to be undecided
 
 
 class Undoing:
-    """Takes moves back in the background, with as many tries as it needs."""
+    """Takes moves back in the background, with as many tries as it needs, or when the old cookies come."""
 
     def __init__(self, storage: JtiStorage, repairs: Repairs) -> None:
         self._storage = storage
         self._repairs = repairs
+        self._undecided: dict[str, Callable[[], Awaitable[bool]]] = {}  # by the old sid
 
     def take_back(self, draft: Draft) -> None:
         """Undoes a start or a move that nobody will hear of: its answer is not to be sent."""
-        self.hand_over(draft)
-        self.start(draft.sid)
+        if draft.handed_over is None:
+            self.start(draft.sid)
+        else:
+            self._hand_over(draft.handed_over, draft.sid)
+
+    async def settle(self, sid: str) -> bool:
+        """Takes back at once what is undecided of a session, whose old cookies are good; False: nothing is."""
+        undo = self._undecided.get(sid)
+        if undo is not None:
+            await undo()
+        return undo is not None
 
     def start(self, sid: str, looks: int = 1) -> None:
         """Deletes a record that nobody will hear of. One that may still be on its way takes more than one look."""
@@ -32,10 +45,21 @@ class Undoing:
 
         self._repairs.add(Urgency.UNTOLD, sid, undo)
 
-    def hand_over(self, draft: Draft) -> None:
-        """Gives the old record back, where this draft has taken over from one."""
-        if (before := draft.handed_over) is not None:
-            self._repairs.add(Urgency.HELD, f"{before.sid} {draft.sid}", lambda: self._give_back(before, draft.sid))
+    def _hand_over(self, before: JtiRecord, successor: str) -> None:
+        """Gives the old record back and then deletes the new one: whoever watches the session finds one of them."""
+
+        async def undo() -> bool:
+            if not await self._give_back(before, successor):
+                return False
+            await self._storage.delete(successor)
+            if self._undecided.get(before.sid) is undo:
+                del self._undecided[before.sid]
+            return True
+
+        while len(self._undecided) >= MOST:
+            del self._undecided[next(iter(self._undecided))]
+        self._undecided[before.sid] = undo
+        self._repairs.add(Urgency.HELD, f"{before.sid} {successor}", undo)
 
     async def _give_back(self, before: JtiRecord, successor: str) -> bool:
         """Undoes a hand-over that may have been made: only where it is this one that the record names."""

@@ -37,6 +37,8 @@ class Watcher:
         self.subject = subject
         self.expires_at = expires_at
         self.every = every
+        self.former: str | None = None  # the sid before a renewal, which may be taken back
+        self.lost: str | None = None  # the sid that it had by a renewal, and that was gone
         self.ended: str | None = None
         self.is_stopped: bool = False
         self._watching = watching
@@ -163,19 +165,34 @@ class Watching:
         """Does what a record says to those who watch it; returns the sid that it goes on as, where it does."""
         watchers = [*self._watchers.get(sid, ())]
         if record is None:
-            self._end_gone(watchers)
-            return None
+            return self._settle_gone(watchers)
         for watcher in watchers:
             if has_moved and watcher.subject != record.subject:
                 watcher.end(ANOTHER_USER)
                 continue
             watcher.subject, watcher.expires_at = record.subject, record.expires_at
-            if record.successor is not None:
-                self._move(watcher, record.successor)
+            if record.successor is None:
+                continue
+            if record.successor == watcher.lost:
+                self._end_gone([watcher])
+            else:
+                self._move(watcher, record.successor, former=sid)
         return record.successor if watchers else None
+
+    def _settle_gone(self, watchers: Sequence[Watcher]) -> str | None:
+        """What is gone has ended, or its renewal was taken back: the record of the former sid tells which."""
+        self._end_gone([watcher for watcher in watchers if watcher.former is None])
+        former = None
+        for watcher in watchers:
+            if watcher.former is not None:
+                former, watcher.lost = watcher.former, watcher.sid
+                self._move(watcher, former)
+        return former
 
     def _end_gone(self, watchers: Sequence[Watcher]) -> None:
         now = self._clock()
+        if not watchers:
+            return
         has_expired = any(watcher.expires_at <= now for watcher in watchers)
         if has_expired:
             self._tell_expired(watchers[0])
@@ -206,13 +223,13 @@ class Watching:
                 if watcher.subject != event.subject:
                     watcher.end(ANOTHER_USER)
                 elif event.sid is not None:
-                    self._move(watcher, event.sid)
+                    self._move(watcher, event.sid, former=sid)
 
-    def _move(self, watcher: Watcher, sid: str) -> None:
+    def _move(self, watcher: Watcher, sid: str, former: str | None = None) -> None:
         if watcher.is_stopped:
             return
         self.drop(watcher)
-        watcher.sid = sid
+        watcher.sid, watcher.former = sid, former
         self._put(watcher)
 
     def _put(self, watcher: Watcher) -> None:

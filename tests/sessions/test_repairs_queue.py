@@ -386,3 +386,42 @@ async def test_ten_thousand_failed_logins_leave_one_task_at_most(
     assert storage.calls.count("delete") >= repairs.MOST * maybe_done
     assert ("delete" in storage.calls) == maybe_done
     assert asyncio.all_tasks() == before
+
+
+async def test_what_waits_for_the_storage_is_tried_when_somebody_finds_that_it_answers(
+    queue: Repairs, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repairs, "LONGEST_PAUSE", 60.0)
+    monkeypatch.setattr(repairs, "FIRST_PAUSE", 60.0)
+    monkeypatch.setattr(repairs, "SHORTEST_OUTAGE", FIRST)
+    work.fault = StorageUnavailable("away")
+    queue.wake()  # nothing waits yet
+    queue.add(HELD, "one", work.job("one"))
+    await until(lambda: work.tried == ["one"])
+    await asyncio.sleep(2 * FIRST)
+    assert work.tried == ["one"]
+    queue.wake()
+    await until(lambda: work.tried == ["one"] * 2)
+    await asyncio.sleep(2 * FIRST)
+    work.fault = None
+    queue.wake()
+    await until(lambda: work.tried == ["one"] * 3)
+    await asyncio.sleep(2 * FIRST)
+    queue.wake()
+    await asyncio.sleep(2 * FIRST)
+    assert work.tried == ["one"] * 3
+
+
+async def test_one_job_that_cannot_be_done_waits_although_the_storage_answers_others(
+    queue: Repairs, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repairs, "FIRST_PAUSE", 60.0)
+    monkeypatch.setattr(repairs, "LONGEST_PAUSE", 60.0)
+    failing = Work()
+    failing.fault = StorageUnavailable("this one alone")
+    queue.add(HELD, "failing", failing.job("failing"))
+    queue.add(HELD, "good", work.job("good"))
+    await until(lambda: bool(work.tried and failing.tried))
+    queue.wake()
+    await asyncio.sleep(5 * FIRST)
+    assert failing.tried == ["failing"]

@@ -75,7 +75,8 @@ class UnknownBackend(ConfigError):
 class TokenError(LionRockError):
     """A token was refused. ``code`` is a stable name for logs and metrics; no token bytes in it.
 
-    ``sid`` and ``subject`` are those of its session, where the token was good in itself; else None.
+    ``sid`` and ``subject`` are those of its session, where the token was good in itself, and ``sid`` where it has only
+    expired; else None.
     """
 
     code = "JWT_REFUSED"

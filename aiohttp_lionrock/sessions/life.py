@@ -30,7 +30,8 @@ class Presented(NamedTuple):
     """What a request brought. Made once, by ``load``; never changed.
 
     ``sid``, ``subject``, ``record`` and ``jti`` (of the refresh token) are those of the session that came, where one
-    did; ``is_due``: it is written in any case, be it to note that it is used; ``fault`` is why a token was refused.
+    did; ``is_due``: it is written in any case, be it to note that it is used; ``fault`` is why a token was refused, and
+    ``over`` the sid of an access token that has expired.
     """
 
     arrival: Arrival
@@ -42,6 +43,7 @@ class Presented(NamedTuple):
     jti: str | None = None
     is_due: bool = False
     fault: TokenError | None = None
+    over: str | None = None
 
 
 class Level(IntEnum):

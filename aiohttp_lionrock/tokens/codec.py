@@ -84,7 +84,7 @@ class TokenCodec:
         term_end = read_term_end(claims)
         ends = expires + tolerance if term_end is None else min(expires + tolerance, term_end)
         if ends <= now:
-            raise TokenExpired("token has expired")
+            raise _expired("token has expired", claims)
         first = max(-MAX_TIME if issued is None else issued, -MAX_TIME if begins is None else begins)
         if first > now + tolerance:
             raise TokenClaimError("token is not active yet")
@@ -95,19 +95,19 @@ class TokenCodec:
         if config.refresh is not None:
             _check_use(claims, policy)
         sid = claims.get("sid")
-        if not sid or not is_storable_text(sid) or len(sid) > MAX_ID:
+        if not _is_sid(sid):
             raise TokenClaimError(f"token sid is not text of 1 to {MAX_ID} characters")
         if issued is None:
             first = max(first, expires - policy.alone)
         if term_end is None and expires - (now if issued is None else issued) > policy.alone + tolerance:
-            raise self._too_long_lived(policy)
+            raise self._too_long_lived(policy, claims)
         return first - tolerance, ends
 
-    def _too_long_lived(self, policy: TokenPolicy) -> TokenError:
+    def _too_long_lived(self, policy: TokenPolicy, claims: Mapping[str, Any]) -> TokenError:
         """Last of all checks: where ``expires`` was shortened, the refresh token decides as it does at expiry."""
+        reason = "token lifetime is longer than configured"
         counts_as_expired = policy.use == "access" and self._config.refresh is not None
-        fault = TokenExpired if counts_as_expired else TokenClaimError
-        return fault("token lifetime is longer than configured")
+        return _expired(reason, claims) if counts_as_expired else TokenClaimError(reason)
 
     def _is_signed(self, signing_input: bytes, signature: bytes, keys: KeyRing) -> bool:
         # Comparing the encoded MAC admits one spelling of the signature only.
@@ -126,6 +126,18 @@ class TokenCodec:
             raise TokenClaimError("token type is not JWT")
         if "crit" in header or "b64" in header:
             raise TokenClaimError("token header has extensions that are not understood")
+
+
+def _is_sid(sid: object) -> bool:
+    return is_storable_text(sid) and 0 < len(sid) <= MAX_ID
+
+
+def _expired(reason: str, claims: Mapping[str, Any]) -> TokenExpired:
+    """The fault, which knows whose session that was: a logout ends it all the same."""
+    fault = TokenExpired(reason)
+    if _is_sid(sid := claims.get("sid")):
+        fault.sid = sid
+    return fault
 
 
 def _check_use(claims: Mapping[str, Any], policy: TokenPolicy) -> None:

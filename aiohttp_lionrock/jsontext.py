@@ -199,6 +199,10 @@ def _fault(item: object) -> str | None:
     kind = (
         type(item).__name__ if type(item).__module__ == "builtins" else f"{type(item).__module__}.{type(item).__name__}"
     )
+    if isinstance(item, tuple | set | frozenset):
+        return f"{kind} is not JSON; store a list of it"
+    if isinstance(item, Mapping):
+        return f"{kind} is not JSON; store a dict of it"
     return f"{kind} is not JSON (str, int, float, bool, None, list, dict); store a text form of it"
 
 

@@ -3,17 +3,20 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import TokenClaimError
+from ..errors import SessionDataError, TokenClaimError
+from ..faults import shown
 from ..jsontext import encode
 from ..log import logger
 from ..settings.config import SubjectKey
 from ..settings.names import RESERVED
-from .data import copied
+from .data import SessionData, copied
 from .term import Term
 
 __all__ = ["CREATOR", "RESERVED", "Contents", "ContentsReader", "subject_text"]
 
 CREATOR = "SessionJWT"
+
+_NO_NAMES = (bool, dict, list)  # as the answer of a function: a flag, say, would make all users one
 
 
 class Contents:
@@ -52,7 +55,25 @@ class ContentsReader:
     def subject_of(self, data: Mapping[str, Any]) -> str | None:
         """Whose session this data makes it, as the text that records are found by; None: nobody's."""
         key = self._subject_key
-        return subject_text(data.get(key) if isinstance(key, str) else key(copied(dict(data))))
+        if isinstance(key, str):
+            return subject_text(data.get(key))
+        subject: object = key(copied(dict(data)))
+        if isinstance(subject, _NO_NAMES):
+            raise TypeError(f"subject_key must return text, a number or None, not {shown(subject)}")
+        return subject_text(subject)
+
+    def check(self, data: SessionData) -> None:
+        """Raises SessionDataError where a table that names the user was changed inside: that would be another user."""
+        key = self._subject_key
+        if not isinstance(key, str) or not data.has_own_parts or key in data.assigned:
+            return
+        if isinstance(data.view().get(key), dict | list) and key in data.changed_parts():
+            raise SessionDataError(
+                f"session[{key!r}] says whose session it is and was changed inside, which would end the session: for a "
+                f"user inside a table set subject_key to a function, as in subject_key=lambda data: "
+                f"data.get({key!r}, {{}}).get('id'); to log in another user assign the whole value",
+                key,
+            )
 
     def _subject_in(self, data: Mapping[str, Any]) -> str | None:
         """The same of a token, which is refused where a function of the application cannot read it."""
@@ -64,7 +85,7 @@ class ContentsReader:
 
 
 def subject_text(value: object) -> str | None:
-    """A subject of any JSON type as text."""
+    """A subject of any JSON type as text; empty text names nobody."""
     if value is None or isinstance(value, str):
-        return value
+        return value or None
     return encode(value).decode()

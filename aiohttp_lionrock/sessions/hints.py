@@ -4,8 +4,11 @@ __all__ = ["instead_of_reading", "instead_of_setting"]
 
 _READ = {
     "created": "read session.created_at, or the records of manager.sessions(subject)",
+    "cookie": "the settings cookie and cookie_max_age say what the cookie is like",
     "empty": "ask len(session)",
     "identity": "read session.sid",
+    "has_key": "ask key in session",
+    "is_empty": "ask len(session)",
     "new": "read session.is_new",
     "session_key": "read session.sid",
 }
@@ -23,12 +26,17 @@ _SET = {
 
 _CALL = {
     "cycle_key": "call session.renew()",
+    "delete": "call session.invalidate(), or del session[key] for one key",
     "destroy": "call session.invalidate()",
+    "flash": "call await flash(request, text)",
     "flush": "call session.invalidate()",
+    "get_expiry_age": "read session.expires_at",
     "regenerate": "call session.renew()",
+    "reload": "it is loaded with the request",
     "save": "it is saved with the response",
     "set_expiry": "call session.expire_in(seconds)",
     "set_new_identity": "call session.renew()",
+    "touch": "call session.changed(), or set idle_timeout",
 }
 
 

@@ -75,11 +75,13 @@ class SessionManager:
         tokens = TokenCache(TokenCodec(self.config), reader)
         mint = TokenMint(self.config, tokens, limits)
         self._authority = authority_for(self.config, mint, self._link, self._deadline, self.events)
-        replays = Replays(self.config, self._authority, self.events, self.on_reuse)
+        replays = Replays(self.config, self._authority, self.events, lambda: self.on_reuse)
         self._loader = Loader(
             self.config, tokens, self._authority, self._clock, reader.subject_of, limits, replays.stop
         )
-        self._saver = Saver(self.config, rules, limits, self._authority, self._keys, self._clock, self.events)
+        self._saver = Saver(
+            self.config, rules, limits, reader.check, self._authority, self._keys, self._clock, self.events
+        )
         self._watching = Watching(self._link, self._clock, self.events)
         self._stored = StoredSessions(self._link, self._authority, self._keys, self._clock)
 

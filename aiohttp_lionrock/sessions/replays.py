@@ -1,6 +1,6 @@
 """Replays: what is done about a refresh token that was used before, and that only a thief explains."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from ..log import logger
 from ..settings.config import JtiEvent, SessionConfig
@@ -17,7 +17,11 @@ class Replays:
     """Ends the session of a replayed token, and tells the listeners once."""
 
     def __init__(
-        self, config: SessionConfig, authority: JtiAuthority, events: Events, listeners: list[ReuseListener]
+        self,
+        config: SessionConfig,
+        authority: JtiAuthority,
+        events: Events,
+        listeners: Callable[[], Sequence[ReuseListener]],
     ) -> None:
         self._config = config
         self._authority = authority
@@ -41,7 +45,7 @@ class Replays:
             self._config,
             presented.env,
         )
-        for listener in self._listeners:
+        for listener in self._listeners():
             try:
                 await listener(event)
             except Exception:

@@ -11,6 +11,7 @@ from ..settings.config import SessionConfig, TokenPolicy
 from ..settings.cookies import CookieChange, CookieOptions
 from ..storage.contract import Clock
 from ..tokens.keys import KeyRings
+from .data import SessionData
 from .events import Events, SessionEvent, Why
 from .jti import JtiAuthority
 from .life import ASKED_NOTHING, Act, Arrival, Asked, Level, Plan, Presented, Rules, plan
@@ -37,6 +38,7 @@ class Saver:
         config: SessionConfig,
         rules: Rules,
         limits: Limits,
+        check_subject: Callable[[SessionData], None],
         authority: JtiAuthority,
         keys: KeyRings,
         clock: Clock,
@@ -44,6 +46,7 @@ class Saver:
     ) -> None:
         self._limits = limits
         self._rules = rules
+        self._check_subject = check_subject
         self._authority = authority
         self._keys = keys
         self._clock = clock
@@ -54,6 +57,7 @@ class Saver:
 
     async def save(self, life: Life, is_awaited: IsAwaited) -> list[CookieChange]:
         """The cookies that the response is to carry. Raises as `SessionManager.save`."""
+        self._check_subject(life.data)
         presented = life.presented or Presented(_FRESH, self._keys.own())
         planned = plan(presented, life.asked, life.data, self._rules)
         if planned.act is _NOTHING:

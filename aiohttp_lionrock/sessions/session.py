@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ..errors import ReservedName, SessionDataError, TokenError
 from ..faults import Faults
-from ..log import logger
 from .contents import CREATOR, RESERVED
 from .data import check_storable, copied
 from .hints import instead_of_reading, instead_of_setting
@@ -14,7 +13,7 @@ from .life import Level, needs_nothing
 from .state import Life
 from .term import Term
 
-__all__ = ["Session", "give_up", "is_at_rest", "life_of", "seal", "session_of", "warn_if_changed"]
+__all__ = ["Session", "is_at_rest", "life_of", "session_of"]
 
 
 class Session(MutableMapping[str, Any]):
@@ -141,6 +140,13 @@ class Session(MutableMapping[str, Any]):
         self._life.check_open()
         self._life.data.clear()
 
+    def popitem(self) -> tuple[str, Any]:
+        """Removes the key that was stored last, and returns it with its value; KeyError where there is none."""
+        if not self:
+            raise KeyError("popitem: the session is empty")
+        *_, key = self
+        return key, self.pop(key)
+
     def __getitem__(self, key: str) -> Any:
         return self._life.data[key]
 
@@ -152,7 +158,11 @@ class Session(MutableMapping[str, Any]):
         if not isinstance(key, str):
             raise SessionDataError(f"session keys are text, not {type(key).__name__}", repr(key))
         if key in RESERVED:
-            raise ReservedName(f"session[{key!r}] cannot be stored: the token itself uses that name", key)
+            raise ReservedName(
+                f"session[{key!r}] cannot be stored: the token itself uses that name; use another, as in "
+                f"session['user_{key}']",
+                key,
+            )
         check_storable(key, value)
         self._life.data[key if type(key) is str else str.__str__(key)] = value  # as it will come back from an Enum too
 
@@ -173,10 +183,10 @@ class Session(MutableMapping[str, Any]):
         self.update(other)
         return self
 
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"a session has no attribute {name!r} that could be set: {instead_of_setting(name)}")
-
     if not TYPE_CHECKING:  # a checker finds unknown names by itself
+
+        def __setattr__(self, name: str, value: object) -> NoReturn:
+            raise AttributeError(f"a session has no attribute {name!r} that could be set: {instead_of_setting(name)}")
 
         def __getattr__(self, name: str) -> NoReturn:
             if hasattr(type(self), name):  # a property that failed: its own error
@@ -223,23 +233,3 @@ def is_at_rest(session: Session) -> bool:
     """Whether saving it would do nothing, as far as a glance can tell: most requests only read."""
     life = session._life
     return life.presented is not None and needs_nothing(life.presented, life.asked, life.data)
-
-
-def seal(session: Session) -> None:
-    """From now on a change raises SessionSealed: it could not be kept."""
-    session._life.is_sealed = True
-
-
-def give_up(session: Session) -> None:
-    """Seals what is not saved. Of what was changed up to now, whoever it concerns is told by another error."""
-    life = session._life
-    life.is_sealed = True
-    if life.data.is_touched:
-        life.unsaved = life.data.changes()
-
-
-def warn_if_changed(session: Session) -> None:
-    """Logs the keys of values that were changed in place after the cookies had left, and so are lost."""
-    life = session._life
-    if life.data.has_own_parts and (lost := [key for key in life.data.changed_parts() if key not in life.unsaved]):
-        logger.warning("session values changed after the response had left are lost: %s", ", ".join(map(repr, lost)))

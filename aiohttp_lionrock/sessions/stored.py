@@ -112,6 +112,8 @@ def _kind(value: object) -> str:
 
 
 def _subject(value: object) -> str:
+    if isinstance(value, Session):
+        raise TypeError("a subject is needed, not a session: pass session.subject")
     subject = subject_text(value)
     if subject is None:
         raise ValueError("a subject is needed: the value of session['sub']")

@@ -68,7 +68,7 @@ def _find_fault(request: web.Request, trusted: frozenset[str]) -> str | None:
         return None
     if not site and (not origin or _names_host(origin, request.host)):
         return None
-    if origin in trusted or _is_exempt(request):
+    if origin.lower() in trusted or _is_exempt(request):
         return None
     said = f"Sec-Fetch-Site is {site!r:.60}" if site else f"the host asked for is {request.host!r:.200}"
     return f"{said}, and the origin {origin!r:.200} is not trusted" if origin else said

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from ..errors import ConfigError, StorageUnavailable
+from ..faults import shown
 from ..sessions.manager import SessionManager
 from .outages import Outages
 
@@ -25,6 +26,7 @@ class Installation:
     on_unavailable: OnUnavailable | None
     told_of_caches: bool = False
     told_of_size: bool = False
+    told_of_clash: bool = False
     is_stopping: bool = False
     leaving: set[Callable[[], None]] = field(default_factory=set)
 
@@ -37,7 +39,10 @@ def find_installation(request: web.Request) -> Installation:
 
     Raises ConfigError where no application on the request's way has one.
     """
-    match = request.match_info
+    try:
+        match = request.match_info
+    except AttributeError:
+        raise TypeError(f"a request is needed, not {shown(request)}: in a view that is self.request") from None
     current = match.current_app
     found = current.get(INSTALLATION)
     if found is not None:

@@ -39,10 +39,11 @@ def make_middleware(installation: Installation) -> Middleware:
                 if response is raised:
                     del response  # which would tie the exception to its own traceback
                     raise
-            except StorageUnavailable as exc:
-                if request.writer.output_size:
-                    raise  # the head is out; aiohttp ends the connection
-                response = await _unavailable(visit.outage or (installation, exc), request)
+            except Exception as exc:
+                outage = _outage_in(exc)
+                if outage is None or request.writer.output_size:
+                    raise  # of an outage too, once the head is out: aiohttp ends the connection
+                response = await _unavailable(visit.outage or (installation, outage), request)
             else:
                 if visit.slots and not visit.is_at_rest():
                     response = await _settle(visit, request, response)
@@ -104,6 +105,19 @@ async def _settle(visit: Visit, request: web.Request, response: web.StreamRespon
                 raise
             return await _unavailable(visit.outage, request)
     return response
+
+
+def _outage_in(exc: BaseException | None) -> StorageUnavailable | None:
+    """The outage that an exception is, was raised from, or has in its group."""
+    while exc is not None:
+        if isinstance(exc, StorageUnavailable):
+            return exc
+        if isinstance(exc, BaseExceptionGroup):
+            found = next(filter(None, map(_outage_in, exc.exceptions)), None)
+            if found is not None:
+                return found
+        exc = exc.__cause__ or exc.__context__
+    return None
 
 
 async def _unavailable(outage: Outage, request: web.Request) -> web.StreamResponse:

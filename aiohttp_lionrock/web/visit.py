@@ -13,7 +13,8 @@ from aiohttp import hdrs, web
 from ..errors import ConfigError, SessionLimitReached, StorageUnavailable
 from ..log import logger
 from ..sessions.own_ends import begin_request
-from ..sessions.session import Session, give_up, is_at_rest, seal, warn_if_changed
+from ..sessions.sealing import give_up, seal, warn_if_changed
+from ..sessions.session import Session, is_at_rest
 from ..settings.cookies import CookieChange, read_cookies
 from .headers import clear_site_data, head_size, keep_from_caches, mark_read, put_cookies
 from .installation import Installation, find_installation
@@ -141,6 +142,7 @@ class Visit:
     def _write(self, response: web.StreamResponse, changes: Sequence[CookieChange]) -> None:
         """Writes the cookies, all at once: applications inside one another may give theirs one name and other paths."""
         self.writer = self.writer or object()
+        self._warn_of_clash()
         put_cookies(response, changes, self.writer)
         for slot in self.slots:
             if slot.changes:
@@ -154,6 +156,24 @@ class Visit:
         if replaced and not installation.told_of_caches:
             installation.told_of_caches = True
             logger.debug("Cache-Control %r of a response with session cookies was replaced by 'no-store'", replaced)
+
+    def _warn_of_clash(self) -> None:
+        """Of two applications that write one cookie only the last one's is kept."""
+        if len(self.slots) == 1:
+            return
+        writers: dict[tuple[str, str, str | None], Installation] = {}
+        for slot in self.slots:
+            for name, _, options in slot.changes:
+                other = writers.setdefault((name, options.path, options.domain), slot.installation)
+                if other is not slot.installation and not other.told_of_clash:
+                    other.told_of_clash = True
+                    logger.warning(
+                        "two applications, one inside the other, write the cookie %s with path %s, and the browser "
+                        "keeps one of them: give one of the two another name, or leave out its setup to share the "
+                        "session of the application around it",
+                        name,
+                        options.path,
+                    )
 
     def _warn_of_size(self, size: int) -> None:
         [writer, *_] = [slot.installation for slot in self.slots if slot.changes]
@@ -191,8 +211,8 @@ async def get_session(request: web.Request) -> Session:
     visit = find_visit(request)
     if visit is None:
         raise ConfigError(
-            "this request has no session yet: a middleware that runs before the one of setup(app) has none, "
-            "and neither has one of an application above it"
+            "this request has no session yet: a middleware that runs before the one of setup(app) has none, and "
+            "neither has one of an application above it, nor the request of a test that no client has sent"
         )
     slot = visit.slot_of(installation)
     return await visit.load(slot, request) if slot.session is None else slot.session

@@ -191,3 +191,15 @@ async def test_a_disputed_refresh_token_is_no_replay_and_revokes_nothing(browser
     assert_untouched(browser, await browser.refresh(), TokenSuperseded)
     assert heard == []
     assert await thief.is_logged_in()
+
+
+async def test_listeners_that_take_the_place_of_the_list_are_told_too(browser: Browser, clock: FakeClock) -> None:
+    heard: list[JtiEvent] = []
+
+    async def listen(event: JtiEvent) -> None:
+        heard.append(event)
+
+    browser.manager.on_reuse = [listen]
+    thief = await stolen(browser, clock)
+    await thief.refresh()
+    assert len(heard) == 1

@@ -14,7 +14,7 @@ from support.visitor import install, start
 
 from aiohttp_lionrock import Session, get_session
 from aiohttp_lionrock.errors import SessionDataError, SessionSealed
-from aiohttp_lionrock.sessions.session import seal, warn_if_changed
+from aiohttp_lionrock.sessions.sealing import seal, warn_if_changed
 from aiohttp_lionrock.testing import FakeClock
 
 
@@ -237,6 +237,9 @@ def test_an_attribute_is_never_set_and_the_error_says_what_there_is(name: str, h
         ("modified", r"session\.changed\(\)"),
         ("flush", r"session\.invalidate\(\)"),
         ("set_new_identity", r"session\.renew\(\)"),
+        ("is_empty", r"len\(session\)"),
+        ("touch", r"session\.changed\(\)"),
+        ("flash", r"await flash\(request, text\)"),
         ("user", r"session\['user'\]$"),
     ],
 )

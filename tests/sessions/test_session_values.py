@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -270,3 +271,27 @@ async def test_what_can_be_stored_can_be_read_at_every_depth(depth: int, innermo
         assert fault.key == "deep"
         return
     assert (await manager.load(cookies_of(await manager.save(session)))).get("deep") == value
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ((1, 2), "tuple is not JSON; store a list of it"),
+        ({1, 2}, "set is not JSON; store a list of it"),
+        (frozenset(), "frozenset is not JSON; store a list of it"),
+        (MappingProxyType({}), "mappingproxy is not JSON; store a dict of it"),
+        (Decimal("1.5"), "Decimal is not JSON .*; store a text form of it"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_stored_is_refused_with_what_can_be(value: Any, said: str) -> None:
+    for attempt in (value, [value], {"in": value}):
+        with pytest.raises(SessionDataError, match=said):
+            Session()["key"] = attempt
+
+
+def test_what_was_stored_last_is_taken_out_first() -> None:
+    session = Session({"first": 1, "last": 2})
+    assert [session.popitem(), session.popitem()] == [("last", 2), ("first", 1)]
+    with pytest.raises(KeyError, match="the session is empty"):
+        session.popitem()

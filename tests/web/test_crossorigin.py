@@ -216,6 +216,7 @@ async def test_a_host_that_an_outer_middleware_restores_is_the_one_that_counts(a
         ("http://localhost:3000", "http://localhost:3000"),
         ("http://[::1]:3000", "http://[::1]:3000"),
         ("chrome-extension://abcdefgh", "chrome-extension://abcdefgh"),
+        ("safari-web-extension://F3A1B2", "safari-web-extension://F3A1B2"),
     ],
 )
 async def test_an_origin_is_trusted_as_browsers_send_it(aiohttp_client, written, sent):

@@ -288,3 +288,28 @@ async def test_a_page_that_is_not_there_is_answered_whichever_app_has_sessions(
     for path in ("/nowhere", "/sub/nowhere", "/sub"):
         answer = await visitor.get(path)
         assert (answer.status, answer.set_cookies) == (404, {})
+
+
+async def test_two_sessions_that_write_one_cookie_are_told_of_once(
+    aiohttp_client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    @web.middleware
+    async def note(request: web.Request, handler: Any) -> web.StreamResponse:
+        (await get_session(request))["outer"] = True
+        return await handler(request)  # type: ignore[no-any-return]
+
+    shop, staff, apart = web.Application(), web.Application(), web.Application()
+    install(shop)
+    shop.middlewares.append(note)
+    install(staff)
+    install(apart, name="apart")
+    for name, inner in {"staff": staff, "apart": apart}.items():
+        inner.router.add_get("/log_in", log_in)
+        shop.add_subapp(f"/{name}", inner)
+    visitor = await start(aiohttp_client, shop)
+    await visitor.client.get("/apart/log_in")
+    assert caplog.text == ""
+    for _ in range(2):
+        await visitor.client.get("/staff/log_in")
+    [line] = [record.getMessage() for record in caplog.records if "keeps one of them" in record.getMessage()]
+    assert f"write the cookie {ACCESS} with path /" in line

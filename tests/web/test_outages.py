@@ -1,6 +1,7 @@
 """The storage cannot answer: 503, cookies untouched, one line in the log at either end."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -157,6 +158,60 @@ async def test_an_outage_that_a_handler_meets_by_itself_is_503_too(aiohttp_clien
     storage.fail("delete_subject", "before")
     assert_unavailable(await visitor.get("/everywhere"))
     assert await visitor.is_logged_in(site.manager)
+
+
+class FailedWork(Exception):
+    """What an application makes of any failure."""
+
+
+async def in_a_group(request: web.Request) -> web.Response:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(get_session(request))
+        group.create_task(asyncio.sleep(0))
+    return web.Response()
+
+
+async def from_an_outage(request: web.Request) -> web.Response:
+    try:
+        await get_session(request)
+    except StorageUnavailable as exc:
+        raise FailedWork("no session") from exc
+    return web.Response()
+
+
+async def during_an_outage(request: web.Request) -> web.Response:
+    try:
+        await get_session(request)
+    except StorageUnavailable:
+        raise FailedWork("no session")  # noqa: B904
+    return web.Response()
+
+
+@pytest.mark.parametrize("handler", [in_a_group, from_an_outage, during_an_outage])
+async def test_an_outage_that_comes_inside_another_error_is_503_too(
+    aiohttp_client: Any, storage: FaultyStorage, handler: Any
+) -> None:
+    site = Site(storage)
+    site.app.router.add_get("/wrapped", handler)
+    visitor = await site.start(aiohttp_client)
+    await visitor.get("/log_in")
+    storage.fail("get", "before")
+    assert_unavailable(await visitor.get("/wrapped"))
+    assert (await visitor.get("/wrapped")).status == 200
+
+
+async def test_a_bug_after_an_outage_that_was_dealt_with_is_a_bug(aiohttp_client: Any, storage: FaultyStorage) -> None:
+    async def bug(request: web.Request) -> web.Response:
+        with contextlib.suppress(StorageUnavailable):
+            await get_session(request)
+        raise KeyError("a bug")
+
+    site = Site(storage)
+    site.app.router.add_get("/bug", bug)
+    visitor = await site.start(aiohttp_client)
+    await visitor.get("/log_in")
+    storage.fail("get", "before")
+    assert (await visitor.get("/bug")).status == 500
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:

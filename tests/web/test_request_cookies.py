@@ -3,12 +3,15 @@
 from typing import Any
 
 import pytest
+from aiohttp import web
 from support.browser import ACCESS
 from support.storages import FaultyStorage
 from support.visitor import Visitor, exchange, start
 from support.webapp import (
     application,
 )
+
+from aiohttp_lionrock import get_session
 
 
 @pytest.fixture
@@ -97,3 +100,9 @@ async def test_eight_bit_bytes_in_a_cookie_are_a_bad_token_and_no_error(
     assert not answer.set_cookies
     assert storage.calls == []
     assert await is_seen(visitor, b"Cookie: x=" + value, f"Cookie: {ACCESS}={visitor.cookies[ACCESS]}")
+
+
+@pytest.mark.parametrize("wrong", [web.Application(), None, "request"], ids=["an app", "none", "text"])
+async def test_what_is_no_request_is_named(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"a request is needed, not .*: in a view that is self\.request"):
+        await get_session(wrong)

@@ -177,4 +177,13 @@ class StorageUnavailable(StorageError):
 
 
 class CorruptRecord(StorageUnavailable):
-    """The storage holds something under this key that is no record; the message names the key."""
+    """The storage holds something under a sid that is not a record; the message names the sid.
+
+    ``sid`` is that sid, so that it can be removed where it stands in the way of others.
+    """
+
+    def __init__(
+        self, message: str = "a record is damaged", *, sid: str | None = None, maybe_done: bool = True
+    ) -> None:
+        self.sid = sid
+        super().__init__(message, maybe_done=maybe_done)

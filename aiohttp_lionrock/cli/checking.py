@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ..errors import ConfigError
+from ..sessions.manager import SessionManager
 from ..settings.config import SessionConfig
 from ..storage.registry import open_storage
 from .exits import DONE, NO
@@ -50,12 +51,13 @@ def _judged(file: str | None, table: str | None) -> tuple[SessionConfig | None, 
     except ConfigError as exc:
         faults += exc.faults
     faults += _secret_faults(config, given)
-    storage = given.get("storage") if config is None else config.storage
-    if isinstance(storage, str):
-        try:
+    try:
+        if config is not None and not faults:
+            SessionManager(config)  # as an application makes it: what its storage says may be at odds with the settings
+        elif isinstance(storage := given.get("storage") if config is None else config.storage, str):
             open_storage(storage)
-        except ConfigError as exc:
-            faults += exc.faults
+    except ConfigError as exc:
+        faults += exc.faults
     return config, list(dict.fromkeys(faults))
 
 

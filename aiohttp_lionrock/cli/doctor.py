@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..errors import LionRockError, StorageError, StorageUnavailable
+from ..errors import CorruptRecord, LionRockError, StorageError, StorageUnavailable
 from ..sessions.verdicts import State, state_of
 from ..storage.contract import JtiRecord
 from .exits import DONE, NO, UNAVAILABLE
@@ -49,12 +49,10 @@ async def _examine(storage: Opened, batch: int) -> tuple[dict[str, Any], int]:
         report["get_ms"] = {"median": round(median(looks), 3), "worst": max(looks)}
         report["facts"] = dict(await storage(storage.storage.facts))
         await _count(storage, batch, report)
-    except StorageUnavailable as exc:
-        report["fault"] = str(exc)
-        return report, UNAVAILABLE
     except LionRockError as exc:
         report["fault"] = str(exc)
-        return report, NO
+        is_away = isinstance(exc, StorageUnavailable) and not isinstance(exc, CorruptRecord)
+        return report, UNAVAILABLE if is_away else NO
     finally:
         with suppress(StorageUnavailable):
             await storage(storage.storage.aclose)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import ClassVar, Self
 
-from ..errors import StorageError
+from ..errors import CorruptRecord, StorageError
 from .record import MAX_METADATA_BYTES, MAX_NUMBER, MAX_TEXT, JtiRecord
 
 __all__ = ["MAX_METADATA_BYTES", "MAX_NUMBER", "MAX_TEXT", "Clock", "JtiRecord", "JtiStorage", "system_time"]
@@ -106,10 +106,25 @@ class JtiStorage(ABC):
     async def delete_subject(self, subject: str, keep: str | None = None) -> int:
         """Deletes every live record of a subject but the one of the sid ``keep``; returns how many this call removed.
 
-        Backends override it with one statement.
+        A damaged record keeps no other alive. Backends override it with one statement.
         """
-        removed = [await self.delete(record.sid) for record in await self.list_subject(subject) if record.sid != keep]
-        return sum(record is not None for record in removed)
+        damaged: set[str | None] = {None}
+        while True:
+            try:
+                listed = await self.list_subject(subject)
+                break
+            except CorruptRecord as exc:
+                if exc.sid in damaged:
+                    raise
+                damaged.add(exc.sid)
+                await self._remove(str(exc.sid))
+        return sum([await self._remove(record.sid) for record in listed if record.sid != keep])
+
+    async def _remove(self, sid: str) -> bool:
+        try:
+            return await self.delete(sid) is not None
+        except CorruptRecord:  # it is removed all the same
+            return False
 
     @abstractmethod
     async def list_subject(self, subject: str) -> list[JtiRecord]:

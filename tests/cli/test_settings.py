@@ -77,3 +77,10 @@ def test_a_file_that_is_not_toml_shows_nothing_of_itself(shell: Shell, tmp_path:
     assert shell("check", "--file", "absent.toml").code == 2
     (tmp_path / "app.toml").write_text("x = 1\n")
     assert "has no table a.b" in shell("check", "--file", "app.toml", "--table", "a.b").out
+
+
+def test_a_storage_that_is_at_odds_with_the_settings_is_a_fault(shell: Shell) -> None:
+    ran = shell("check", SESSION_STORAGE="sqlite:///x.db?busy_timeout=5")
+    assert ran.code == 1
+    assert "busy_timeout of 5 s must be shorter than storage_timeout" in ran.out
+    assert shell("check", SESSION_STORAGE="sqlite:///x.db?busy_timeout=5", SESSION_STORAGE_TIMEOUT="6").code == 0

@@ -1,7 +1,10 @@
 """``sessions``, ``purge``, ``doctor`` and ``copy``, on SQLite files and on a MongoDB server."""
 
 import re
+import sqlite3
 import time
+from contextlib import closing
+from pathlib import Path
 
 from support.pages import rows, text
 from support.sessions import NAME
@@ -84,6 +87,16 @@ def test_the_doctor_tells_of_a_storage_that_serves(shell: Shell, url: str) -> No
     assert report["counts"] == {"sessions": 6, "superseded": 0, "rotating": 0}
     assert 1200 < report["clock_ahead_s"] <= 1800
     assert 0 < report["get_ms"]["median"] <= report["get_ms"]["worst"]
+
+
+def test_the_doctor_tells_of_a_damaged_record_and_not_of_an_outage(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "damaged.db"
+    put(f"sqlite:///{file}", *records(2))
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE lionrock_sessions SET packed = 'garbage' WHERE sid = 'sid 0001'")
+    ran = shell("doctor", "--json", "--storage", f"sqlite:///{file}")
+    assert (ran.code, ran.data["reachable"]) == (1, True)
+    assert "broken record under the sid 'sid 0001'" in ran.data["fault"]
 
 
 def test_the_doctor_tells_of_a_storage_that_does_not_answer(shell: Shell) -> None:

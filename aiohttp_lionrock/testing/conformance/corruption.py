@@ -33,6 +33,18 @@ class Corruption(Case):
         self.assertIsNone(await self.storage.get("damaged"), "a session must be ended although its record is damaged")
 
     @needs("corrupt")
+    async def test_a_damaged_record_keeps_no_other_of_its_subject_alive(self) -> None:
+        for sid in ("kept", "damaged", "sound"):
+            await self.stored(sid, subject="u")
+        await self.corrupt("damaged")
+        [answer] = await outcomes([self.storage.delete_subject("u", "kept")])
+        self.assertIsInstance(
+            answer, int, f"delete_subject ends what can be read, and CorruptRecord must have the sid: {answer!r}"
+        )
+        self.assertIsNone(await self.storage.get("sound"), "a user is logged out although one record is damaged")
+        self.assertIsNotNone(await self.storage.get("kept"), "the session to keep stays")
+
+    @needs("corrupt")
     async def test_a_damaged_record_hides_no_other(self) -> None:
         sids = [f"sid {n}" for n in range(10)]
         records = {sid: await self.stored(sid, subject=sid) for sid in sids}

@@ -32,10 +32,16 @@ class Failures(Case):
             f"{name} must raise StorageUnavailable from the error that it met",
         )
 
+    async def broken(self) -> None:
+        """Breaks the database until the test is over; a server of several tests serves the next one again."""
+        mend = await self.break_storage()
+        if mend is not None:
+            self.addAsyncCleanup(mend)
+
     @needs("break_storage")
     async def test_every_call_on_an_unreachable_database_raises_storage_unavailable(self) -> None:
         record = await self.stored(subject="u")
-        await self.break_storage()
+        await self.broken()
         for _ in range(2):  # a driver that has lost its connection fails in another way
             for name, answer in (await self.answers(record)).items():
                 self.assert_unavailable(name, answer)
@@ -43,7 +49,7 @@ class Failures(Case):
     @needs("break_storage")
     async def test_many_calls_at_once_on_an_unreachable_database_all_raise_storage_unavailable(self) -> None:
         records = [await self.stored(f"sid {n}") for n in range(10)]
-        await self.break_storage()
+        await self.broken()
         calls = [call for record in records for call in self.every_call(record).items()]
         waiting = [asyncio.wait_for(call(), PATIENCE) for _, call in calls]
         for (name, _), answer in zip(calls, await outcomes(waiting), strict=True):

@@ -133,4 +133,7 @@ class Sharing(Case):
         sibling = await self.open_sibling()
         records = [await self.stored(sid) for sid in "abc"]
         found, cursor = await sibling.scan()
-        self.assertEqual((sorted(found, key=lambda record: record.sid), cursor), (records, None))
+        while cursor is not None:
+            page, cursor = await sibling.scan(cursor)
+            found += page
+        self.assertEqual(sorted(found, key=lambda record: record.sid), records)

@@ -74,8 +74,8 @@ def _whole(value: Any) -> Any:
 
 
 def _corrupt(document: Document, reason: str) -> CorruptRecord:
-    name = repr(str(document.get("_id"))[:100])
-    return CorruptRecord(f"the MongoDB document with _id {name} is not a session record: {reason}")
+    sid = str(document.get("_id"))
+    return CorruptRecord(f"the MongoDB document with _id {sid[:100]!r} is not a session record: {reason}", sid=sid)
 
 
 def _date(seconds: float) -> datetime:

@@ -133,7 +133,8 @@ def judge(row: Row) -> JtiRecord | CorruptRecord:
     try:
         return JtiRecord.unpack(*row)
     except ValueError as exc:
-        failure = CorruptRecord(f"SQLite holds a broken record under the sid {row[0]!r}: {exc}", maybe_done=False)
+        reason = f"SQLite holds a broken record under the sid {row[0]!r}: {exc}"
+        failure = CorruptRecord(reason, sid=row[0], maybe_done=False)
         failure.__cause__ = exc
         return failure
 

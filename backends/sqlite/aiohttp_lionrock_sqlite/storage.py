@@ -134,7 +134,7 @@ class SqliteStorage(JtiStorage):
         try:
             return None if row is None else record_of(row)
         except CorruptRecord as exc:
-            raise CorruptRecord(f"{exc}; it was removed") from exc
+            raise CorruptRecord(f"{exc}; it was removed", sid=sid) from exc
 
     async def delete_subject(self, subject: str, keep: str | None = None) -> int:
         if not is_storable_text(subject):

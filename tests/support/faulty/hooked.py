@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Self
 
 from aiohttp_lionrock.errors import ConfigError, CorruptRecord, StorageUnavailable
-from aiohttp_lionrock.storage import Clock, Faults, JtiRecord, Option, UrlOptions, number, whole
+from aiohttp_lionrock.storage import Clock, Faults, JtiRecord, JtiStorage, Option, UrlOptions, number, whole
 from aiohttp_lionrock.storage.memory import MemoryStorage
 from aiohttp_lionrock.testing import StorageConformance
 
@@ -233,7 +233,7 @@ class Damageable(MemoryStorage):
     def check(self, *sids: str) -> None:
         for sid in sids:
             if sid in self.damaged:
-                raise CorruptRecord(f"under the sid {sid!r} there is no record")
+                raise CorruptRecord(f"under the sid {sid!r} there is no record", sid=sid)
 
     async def get(self, sid: str) -> JtiRecord | None:
         found = await super().get(sid)
@@ -243,7 +243,9 @@ class Damageable(MemoryStorage):
 
     async def delete(self, sid: str) -> JtiRecord | None:
         removed = await super().delete(sid)
-        self.check(sid)
+        if removed is not None:
+            self.check(sid)
+            self.damaged.discard(sid)
         return removed
 
     async def list_subject(self, subject: str) -> list[JtiRecord]:
@@ -255,6 +257,7 @@ class Damageable(MemoryStorage):
 REPORTED = "a_damaged_record_is_reported_with_its_sid"
 REMOVED = "a_damaged_record_is_removed_by_delete_and_then_reported"
 HIDES_NONE = "a_damaged_record_hides_no_other"
+KEEPS_NONE = "a_damaged_record_keeps_no_other_of_its_subject_alive"
 
 
 @caught_by(REMOVED)
@@ -287,6 +290,22 @@ class ListPassesOverTheDamaged(Damageable):
     async def list_subject(self, subject: str) -> list[JtiRecord]:
         records = await MemoryStorage.list_subject(self, subject)
         return [record for record in records if record.sid not in self.damaged]
+
+
+@caught_by(KEEPS_NONE)
+class DamagedHasNoSid(Damageable):
+    delete_subject = JtiStorage.delete_subject
+
+    def check(self, *sids: str) -> None:
+        for sid in self.damaged.intersection(sids):
+            raise CorruptRecord(f"under the sid {sid!r} there is no record")
+
+
+@caught_by(KEEPS_NONE)
+class DeleteSubjectStopsAtTheDamaged(Damageable):
+    async def delete_subject(self, subject: str, keep: str | None = None) -> int:
+        doomed = [record.sid for record in await self.list_subject(subject) if record.sid != keep]
+        return len([await self.delete(sid) for sid in doomed])
 
 
 @caught_by(REPORTED)

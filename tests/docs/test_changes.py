@@ -23,6 +23,9 @@ CHANGES: dict[str, list[tuple[Settings, Settings]]] = {
     "`secret`, and the old one is `previous_secret`": [({}, {"secret": OTHER_SECRET, "previous_secret": SECRET})],
     "`algorithm`": [({"minimum_secret_length": 40}, {"minimum_secret_length": 40, "algorithm": "HS384"})],
     "`name`, `access_token.name`": [({}, {"name": "shop"}), ({}, {"access_token": {"name": "shop"}})],
+    "`name`, and `refresh_token.name` keeps the name that the refresh cookie has now": [
+        (WITH_REFRESH, {"name": "shop", "refresh_token": {"name": "lionrock-session-refresh"}})
+    ],
     "`refresh_token.name`": [(WITH_REFRESH, {"refresh_token": {"name": "shop-refresh"}})],
     "`issuer` set": [({}, {"issuer": "shop"})],
     "`issuer` removed": [({"issuer": "shop"}, {})],

@@ -11,7 +11,7 @@ from support.webapp import (
     application,
 )
 
-from aiohttp_lionrock import get_session
+from aiohttp_lionrock import get_manager, get_session
 
 
 @pytest.fixture
@@ -106,3 +106,19 @@ async def test_eight_bit_bytes_in_a_cookie_are_a_bad_token_and_no_error(
 async def test_what_is_no_request_is_named(wrong: Any) -> None:
     with pytest.raises(TypeError, match=r"a request is needed, not .*: in a view that is self\.request"):
         await get_session(wrong)
+
+
+async def test_a_handler_that_waited_can_ask_again_whether_its_user_may_act(
+    aiohttp_client: Any, storage: FaultyStorage
+) -> None:
+    async def transfer(request: web.Request) -> web.Response:
+        session, manager = await get_session(request), get_manager(request)
+        before = (await manager.load(request.cookies)).subject
+        await manager.revoke_subject("ann")
+        now = (await manager.load(request.cookies)).subject
+        return web.json_response([session.subject, before, now])
+
+    app, _ = application(transfer, storage=storage)
+    visitor = await start(aiohttp_client, app)
+    await visitor.get("/log_in")
+    assert (await visitor.get("/transfer")).text == '["ann", "ann", null]'

@@ -4,6 +4,7 @@ import asyncio
 import unittest
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 from ...storage.contract import JtiRecord, JtiStorage
@@ -49,6 +50,7 @@ TEXTS = (
     "null",
     "x" * 1024,
     "🦁" * 1024,
+    "".join(map(chr, Random(0).choices(range(0x10000, 0x20000), k=1024))),  # noqa: S311 - 4,096 bytes, incompressible
 )
 NEVER_STORED = ("", "\x00", "s\x00", "\ud800", "s\udfff", "x" * 100_000)
 

@@ -1,6 +1,7 @@
 """Undoing: how a move that was begun is taken back, where its outcome is unknown or nobody will hear of it."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from ..storage.contract import JtiRecord, JtiStorage
 from .mint import Draft
@@ -67,6 +68,8 @@ class Undoing:
         if found is None:
             return True
         if found.successor == successor:
+            if await self._storage.get(successor) is None:  # it was ended meanwhile, and so is what it took over from
+                before = replace(found, expires_at=0)
             return await self._storage.replace(before, found.version)
         if found.version > before.version:
             return True

@@ -84,6 +84,19 @@ async def test_the_memory_of_what_is_undecided_is_bounded(world: World, monkeypa
     assert seen == [None, "dark", "dark"]
 
 
+@pytest.mark.parametrize("how", ["after", "hang after", "late"])
+async def test_a_session_that_is_ended_while_it_is_undecided_stays_ended(world: World, how: str) -> None:
+    browser = await world.logged_in()
+    await renewal_of_unknown_outcome(world, browser, how)
+    [listed] = await world.elsewhere.sessions("ann")
+    assert listed.sid != browser.sid, "the list has the session under its new sid"
+    assert await world.elsewhere.revoke(listed.sid)
+    assert (await browser.visit()).is_new
+    await world.manager.aclose()
+    assert await world.elsewhere.sessions("ann") == []
+    assert (await browser.copy(world.elsewhere).visit()).is_new
+
+
 # --- who watches --------------------------------------------------------------------------------------------------
 
 

@@ -75,7 +75,7 @@ class UnknownBackend(ConfigError):
 class TokenError(LionRockError):
     """A token was refused. ``code`` is a stable name for logs and metrics; no token bytes in it.
 
-    ``sid`` and ``subject`` are those of its session, where the token was good in itself, and ``sid`` where it has only
+    ``sid`` and ``subject`` are those of its session, where the token was good in itself, and ``sid`` where it has
     expired; else None.
     """
 

@@ -71,7 +71,7 @@ class ContentsReader:
             raise SessionDataError(
                 f"session[{key!r}] says whose session it is and was changed inside, which would end the session: for a "
                 f"user inside a table set subject_key to a function, as in subject_key=lambda data: "
-                f"data.get({key!r}, {{}}).get('id'); to log in another user assign the whole value",
+                f"(data.get({key!r}) or {{}}).get('id'); to log in another user assign the whole value",
                 key,
             )
 
@@ -85,7 +85,9 @@ class ContentsReader:
 
 
 def subject_text(value: object) -> str | None:
-    """A subject of any JSON type as text; empty text names nobody."""
+    """A subject of any JSON type as text; what is empty names nobody, and 0 is a number."""
     if value is None or isinstance(value, str):
         return value or None
+    if isinstance(value, _NO_NAMES) and not value:
+        return None
     return encode(value).decode()

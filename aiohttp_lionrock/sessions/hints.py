@@ -3,11 +3,11 @@
 __all__ = ["instead_of_reading", "instead_of_setting"]
 
 _READ = {
-    "created": "read session.created_at, or the records of manager.sessions(subject)",
     "cookie": "the settings cookie and cookie_max_age say what the cookie is like",
+    "created": "read session.created_at, or the records of manager.sessions(subject)",
     "empty": "ask len(session)",
-    "identity": "read session.sid",
     "has_key": "ask key in session",
+    "identity": "read session.sid",
     "is_empty": "ask len(session)",
     "new": "read session.is_new",
     "session_key": "read session.sid",

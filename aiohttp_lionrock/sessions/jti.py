@@ -79,6 +79,9 @@ class JtiAuthority(ABC):
         """
         return False
 
+    async def end_refused(self, sid: str, signers: Sequence[str]) -> None:
+        """Ends the session of a token that these have signed and that was refused: a refresh token may be about."""
+
     async def end_subject(self, subject: str, keep: str | None) -> int:
         """Ends every session of a subject but the sid ``keep``; returns how many."""
         return 0

@@ -31,7 +31,7 @@ class Presented(NamedTuple):
 
     ``sid``, ``subject``, ``record`` and ``jti`` (of the refresh token) are those of the session that came, where one
     did; ``is_due``: it is written in any case, be it to note that it is used; ``fault`` is why a token was refused, and
-    ``over`` the sid of an access token that has expired.
+    ``refused_sid`` the sid of one that has expired or was revoked.
     """
 
     arrival: Arrival
@@ -43,7 +43,7 @@ class Presented(NamedTuple):
     jti: str | None = None
     is_due: bool = False
     fault: TokenError | None = None
-    over: str | None = None
+    refused_sid: str | None = None
 
 
 class Level(IntEnum):

@@ -67,20 +67,22 @@ class Loader:
 
     async def load(self, cookies: Cookies, fresh: Presented) -> Life:
         """The session that these cookies stand for, or a new one; ``fresh`` has the keys and the environment."""
-        access, refresh, over = self._access, self._refresh, None
+        access, refresh, sid = self._access, self._refresh, None
         try:
             if tokens := _candidates(cookies, access.name):
                 try:
                     return await self._read(tokens, access, fresh)
                 except TokenExpired as fault:
-                    over = fault.sid
+                    sid = fault.sid
                     if refresh is None:
                         raise
             if refresh is not None and (tokens := _candidates(cookies, refresh.name)):
                 return await self._read(tokens, refresh, fresh)
         except TokenError as fault:
-            return self.new(fresh._replace(fault=fault, over=over))
-        return self.new(fresh if over is None else fresh._replace(over=over))
+            if isinstance(fault, TokenRevoked):
+                sid = fault.sid
+            return self.new(fresh._replace(fault=fault, refused_sid=sid))
+        return self.new(fresh if sid is None else fresh._replace(refused_sid=sid))
 
     async def _read(self, tokens: list[str], policy: TokenPolicy, fresh: Presented) -> Life:
         """The session of the best token that is honoured. Raises the most severe fault where none is."""

@@ -16,7 +16,7 @@ from .endings import Endings
 from .events import Events, Why
 from .grants import Grants
 from .jti import Candidate, JtiAuthority, Verdict, jti_maker
-from .life import Act, Plan
+from .life import Act, Level, Plan
 from .link import StorageLink
 from .mint import Draft, Issued, TokenMint
 from .moves import Moves
@@ -100,7 +100,8 @@ class RecordJti(JtiAuthority):
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
-            work.add_done_callback(lambda done: self._forget(draft, done))
+            if draft.life.asked.level is not Level.END:  # a logout holds, whoever waits for it
+                work.add_done_callback(lambda done: self._forget(draft, done))
             raise
 
     def take_back(self, draft: Draft) -> None:
@@ -111,6 +112,11 @@ class RecordJti(JtiAuthority):
         if ended:
             note_end(self._link.storage, sid=sid)
         return ended
+
+    async def end_refused(self, sid: str, signers: Sequence[str]) -> None:
+        record = await self._link(self._records.get, sid)
+        if record is not None and record.signer in signers:
+            await self.end(sid, Why.LOGOUT, record)
 
     async def end_subject(self, subject: str, keep: str | None) -> int:
         ended = await self._revoking(self._link(self._endings.end_subject, subject, keep))

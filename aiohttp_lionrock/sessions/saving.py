@@ -64,6 +64,8 @@ class Saver:
             if presented.arrival is _SUPERSEDED:
                 _drop_changes(life, "the browser has newer cookies")
             return []
+        if life.asked.level is _ASKED_TO_END and presented.refused_sid is not None:
+            await self._authority.end_refused(presented.refused_sid, presented.keys.signers)
         if planned.act is _END:
             return await self._end(life, presented)
         if is_awaited is not None and not is_awaited() and _is_for_the_cookies(planned, life.asked):
@@ -73,8 +75,6 @@ class Saver:
         if planned.begins and not life.asked.sets_term:
             life.term = Term()
         life.data.check()
-        if life.asked.level is _ASKED_TO_END and presented.sid is None:
-            await self._end_expired(presented)
         draft = self._draft(life, presented, planned)
         issued = await self._issue(draft, planned, is_awaited)
         if not issued:
@@ -187,18 +187,11 @@ class Saver:
             await self._authority.end(presented.sid, Why.LOGOUT, presented.record)
             if not self._rules.has_records:
                 self._tell_logout(presented)
-        else:
-            await self._end_expired(presented)
         if not life.is_new:  # the data says so: nobody has called invalidate
             life.start_over()
         life.presented = Presented(_FRESH, presented.keys, presented.env)
         life.asked = ASKED_NOTHING
         return [*(_deletion(policy.name, policy.cookie) for policy in self._policies), *_former(self._policies)]
-
-    async def _end_expired(self, presented: Presented) -> None:
-        """A logout ends the session of a token that has expired, too: a refresh token of it may be about."""
-        if presented.over is not None:
-            await self._authority.end(presented.over, Why.LOGOUT)
 
 
 def _drop_changes(life: Life, why: str) -> None:

@@ -26,7 +26,7 @@ class Undoing:
         if draft.handed_over is None:
             self.start(draft.sid)
         else:
-            self._hand_over(draft.handed_over, draft.sid)
+            self._take_back(draft.handed_over, draft.sid)
 
     async def settle(self, sid: str) -> bool:
         """Takes back at once what is undecided of a session, whose old cookies are good; False: nothing is."""
@@ -46,7 +46,7 @@ class Undoing:
 
         self._repairs.add(Urgency.UNTOLD, sid, undo)
 
-    def _hand_over(self, before: JtiRecord, successor: str) -> None:
+    def _take_back(self, before: JtiRecord, successor: str) -> None:
         """Gives the old record back and then deletes the new one: whoever watches the session finds one of them."""
 
         async def undo() -> bool:

@@ -81,9 +81,9 @@ async def _pass_on(
     """What the middleware of an inner application does: the outermost one does the rest."""
     try:
         return await handler(request)
-    except StorageUnavailable as exc:
-        if visit.outage is None:
-            visit.outage = (installation, exc)
+    except Exception as exc:
+        if visit.outage is None and (outage := _outage_in(exc)) is not None:
+            visit.outage = (installation, outage)
         raise
 
 
@@ -107,16 +107,18 @@ async def _settle(visit: Visit, request: web.Request, response: web.StreamRespon
     return response
 
 
-def _outage_in(exc: BaseException | None) -> StorageUnavailable | None:
-    """The outage that an exception is, was raised from, or has in its group."""
-    while exc is not None:
+def _outage_in(raised: Exception) -> StorageUnavailable | None:
+    """The outage that an exception is, was raised from, or has in its group. What only follows one is a bug."""
+    left: list[BaseException | None] = [raised]
+    seen = set()  # an exception may be its own cause
+    while left:
+        exc = left.pop()
         if isinstance(exc, StorageUnavailable):
             return exc
-        if isinstance(exc, BaseExceptionGroup):
-            found = next(filter(None, map(_outage_in, exc.exceptions)), None)
-            if found is not None:
-                return found
-        exc = exc.__cause__ or exc.__context__
+        if exc is None or id(exc) in seen:
+            continue
+        seen.add(id(exc))
+        left += [exc.__cause__, *(exc.exceptions if isinstance(exc, BaseExceptionGroup) else ())]
     return None
 
 

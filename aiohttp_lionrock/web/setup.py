@@ -56,7 +56,7 @@ def setup(
     app.middlewares.insert(0, make_middleware(installation))
     app.on_response_prepare.append(on_response_prepare)
     if not app.on_startup.frozen:
-        app.on_startup.append(_prepare_last)
+        app.on_startup.append(_begin)
         app.on_shutdown.append(leave_all)
     Lifetime(manager, outages, require_storage=require_storage).bind(app)
     return manager
@@ -112,8 +112,9 @@ def _check_required(app: web.Application, manager: SessionManager) -> None:
         )
 
 
-async def _prepare_last(app: web.Application) -> None:
+async def _begin(app: web.Application) -> None:
     """Gives our signal the last word on the head of a response; in a sub-application aiohttp does not let it."""
+    app[INSTALLATION].is_stopping = False
     if not app.on_response_prepare.frozen:
         app.on_response_prepare.remove(on_response_prepare)
         app.on_response_prepare.append(on_response_prepare)

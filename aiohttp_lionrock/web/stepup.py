@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
+from inspect import iscoroutinefunction
 from typing import ParamSpec, TypeVar
 
 from aiohttp import web
@@ -63,7 +64,8 @@ def fresh_login(
 def _check_stale(stale: object) -> None:
     """A response is sent once: an exception made beforehand would answer one request, and leave the others waiting."""
     way_out = "give a function that makes one, as in stale=lambda request: web.HTTPFound('/confirm')"
-    if stale is not None and not callable(stale):
+    is_other_class = isinstance(stale, type) and not issubclass(stale, web.HTTPException)
+    if stale is not None and (not callable(stale) or is_other_class or iscoroutinefunction(stale)):
         raise TypeError(f"stale takes a class of HTTP exceptions or a function, not {shown(stale)}: {way_out}")
     if isinstance(stale, type):
         try:

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from support.browser import ACCESS, ACCESS_LIFETIME, REFRESH, SECRET, Browser, make_manager
+from support.browser import ACCESS, ACCESS_LIFETIME, REFRESH, SECRET, ZONE, Browser, make_manager
 from support.forgery import claims, forge
 from support.outages import World, assert_unavailable
 
-from aiohttp_lionrock import MemoryStorage, Session, SessionManager
+from aiohttp_lionrock import MemoryStorage, Session, SessionManager, TokenRevoked
 from aiohttp_lionrock.testing import FakeClock
 
 TOLERANCE = 60  # seconds
@@ -73,6 +73,38 @@ async def test_while_the_storage_cannot_answer_nobody_is_told_of_a_logout(world:
     del left.cookies[REFRESH]
     with world.storage.away():
         await assert_unavailable(left.log_out())
+    assert (await browser.visit())["theme"] == "dark"
+
+
+async def test_a_logout_with_the_cookies_from_before_a_renewal_ends_what_it_has_become(
+    browser: Browser, manager: SessionManager, clock: FakeClock
+) -> None:
+    await browser.log_in()
+    before = browser.copy()
+    await browser.visit(Session.renew)
+    clock.advance(ZONE + 1)
+    assert isinstance((await before.visit()).rejected, TokenRevoked)
+    await before.log_out()
+    assert await manager.sessions("ann") == []
+
+
+async def test_it_holds_where_the_client_has_gone_away(left: Browser, manager: SessionManager) -> None:
+    session = await manager.load(left.cookies)
+    session.invalidate()
+    session["message"] = "Bye."
+    assert await manager.save(session, is_awaited=lambda: False) == []
+    assert await manager.sessions("ann") == []
+
+
+async def test_it_ends_no_session_that_the_keys_of_the_request_have_not_signed(
+    browser: Browser, clock: FakeClock
+) -> None:
+    await browser.log_in(theme="dark")
+    tenant = {"SESSION_SECRET": "of a tenant, 32 bytes and more 123"}
+    expired = forge(claims(sid=browser.sid, exp=1, iat=0, nbf=0), secret=tenant["SESSION_SECRET"])
+    session = await browser.manager.load({ACCESS: expired}, tenant)
+    session.invalidate()
+    await browser.manager.save(session)
     assert (await browser.visit())["theme"] == "dark"
 
 

@@ -111,7 +111,20 @@ async def test_a_refused_session_says_why_until_it_is_gone() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("ada", "ada"), ("", None), (7, "7"), (0, "0"), (1.5, "1.5"), (True, "true"), (["a", 1], '["a",1]'), (None, None)],
+    [
+        ("ada", "ada"),
+        ("", None),
+        (False, None),
+        ([], None),
+        ({}, None),
+        (7, "7"),
+        (0, "0"),
+        (0.0, "0.0"),
+        (1.5, "1.5"),
+        (True, "true"),
+        (["a", 1], '["a",1]'),
+        (None, None),
+    ],
 )
 def test_the_subject_is_sub_as_text(value: Any, text: str | None) -> None:
     assert Session({"sub": value}).subject == text

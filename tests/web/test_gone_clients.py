@@ -83,6 +83,11 @@ def log_in(session: Session) -> None:
     session["sub"] = "ann"
 
 
+def log_out_with_a_word(session: Session) -> None:
+    session.invalidate()
+    session["notice"] = "bye"
+
+
 def leave(session: Session) -> None:
     del session["sub"]
     session["notice"] = "bye"
@@ -171,6 +176,19 @@ async def test_who_logs_out_and_goes_away_is_logged_out(site: Site, act: Callabl
     browser = Browser(site.manager)
     await browser.log_in()
     site.act, site.dawdles = act, True
+    await site.ask_and_go(browser)
+    assert await site.manager.sessions("ann") == []
+    assert not await browser.is_logged_in()
+
+
+@pytest.mark.parametrize("moment", [in_the("insert"), in_the("replace")], ids=lambda moment: moment.__name__)
+async def test_a_logout_with_a_message_holds_where_its_client_goes_away_while_it_is_saved(
+    site: Site, moment: Moment
+) -> None:
+    browser = Browser(site.manager)
+    await browser.log_in()
+    site.act = log_out_with_a_word
+    moment(site)
     await site.ask_and_go(browser)
     assert await site.manager.sessions("ann") == []
     assert not await browser.is_logged_in()

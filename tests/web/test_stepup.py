@@ -148,8 +148,10 @@ async def test_a_stale_login_is_sent_to_the_page_that_confirms_it_each_time(aioh
         (web.HTTPFound("/confirm"), "not an aiohttp.web_exceptions.HTTPFound"),
         (web.HTTPFound, "needs no arguments.*location"),
         (403, "not 403"),
+        (web.Response, "not the class"),
+        (log_in, "not a"),
     ],
-    ids=["made beforehand", "needs arguments", "a status"],
+    ids=["made beforehand", "needs arguments", "a status", "no exception", "a coroutine function"],
 )
 async def test_what_cannot_be_raised_for_each_stale_login_is_an_error_at_once(wrong: Any, said: str) -> None:
     with pytest.raises(TypeError, match=f"(?s){said}.*stale=lambda request"):

@@ -142,6 +142,23 @@ async def test_what_has_ended_before_the_server_stops_keeps_its_reason(site, cli
     assert site.left == ["revoked subject"]
 
 
+async def test_an_application_that_is_served_once_more_watches_as_before(site, client):
+    await client.get("/log_in")
+    await site.stop()
+    again = web.AppRunner(site.app)
+    await again.setup()
+    try:
+        await web.TCPSite(again, "127.0.0.1", 0).start()
+        host, port = again.addresses[0][:2]
+        async with ClientSession(cookie_jar=client.cookie_jar) as later:
+            async with later.ws_connect(f"http://{host}:{port}/socket") as socket:
+                assert await socket.receive_str() == "begun by ann"
+                with pytest.raises(TimeoutError):
+                    await socket.receive(timeout=0.2)
+    finally:
+        await again.cleanup()
+
+
 async def test_nothing_is_kept_of_blocks_that_were_left(site, client):
     await client.get("/log_in")
     for _ in range(3):

@@ -7,7 +7,7 @@ from support.browser import ACCESS, ACCESS_LIFETIME, REFRESH, SECRET, ZONE, Brow
 from support.forgery import claims, forge
 from support.outages import World, assert_unavailable
 
-from aiohttp_lionrock import MemoryStorage, Session, SessionManager, TokenRevoked
+from aiohttp_lionrock import CorruptRecord, JtiRecord, MemoryStorage, Session, SessionManager, TokenRevoked
 from aiohttp_lionrock.testing import FakeClock
 
 TOLERANCE = 60  # seconds
@@ -86,6 +86,22 @@ async def test_a_logout_with_the_cookies_from_before_a_renewal_ends_what_it_has_
     assert isinstance((await before.visit()).rejected, TokenRevoked)
     await before.log_out()
     assert await manager.sessions("ann") == []
+
+
+async def test_it_ends_a_session_whose_record_is_damaged(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = await world.logged_in()
+    world.clock.advance(ACCESS_LIFETIME + TOLERANCE + 1)
+    left = browser.copy()
+    del left.cookies[REFRESH]
+
+    async def damaged(sid: str) -> JtiRecord | None:
+        raise CorruptRecord(f"the record {sid} is damaged", sid=sid)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.records, "get", damaged)
+        await left.log_out()
+    assert left.sent == {ACCESS: None, REFRESH: None}
+    assert await world.elsewhere.sessions("ann") == []
 
 
 async def test_it_holds_where_the_client_has_gone_away(left: Browser, manager: SessionManager) -> None:

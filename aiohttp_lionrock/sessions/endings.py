@@ -53,6 +53,14 @@ class Endings:
             raise
         return False
 
+    async def end_signed(self, sid: str, signers: Sequence[str]) -> bool:
+        """`end` by a logout, where one of these has signed the session. A damaged record does not say, and ends too."""
+        try:
+            record = await self._storage.get(sid)
+        except CorruptRecord:
+            return await self.end(sid, Why.LOGOUT)
+        return record is not None and record.signer in signers and await self.end(sid, Why.LOGOUT, record)
+
     async def end_subject(self, subject: str, keep: str | None) -> int:
         """Ends every session of a subject but the sid ``keep``; returns how many were alive."""
         try:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
-from ..errors import CorruptRecord, TokenSuperseded
+from ..errors import TokenSuperseded
 from ..settings.config import JtiConfig, SessionConfig
 from ..storage.contract import JtiRecord
 from .beginnings import Beginnings
@@ -114,13 +114,7 @@ class RecordJti(JtiAuthority):
         return ended
 
     async def end_refused(self, sid: str, signers: Sequence[str]) -> None:
-        try:
-            record = await self._link(self._records.get, sid)
-        except CorruptRecord:  # it is removed, so that the logout holds
-            await self.end(sid, Why.LOGOUT)
-            return
-        if record is not None and record.signer in signers:
-            await self.end(sid, Why.LOGOUT, record)
+        await self._revoking(self._link(self._endings.end_signed, sid, signers))
 
     async def end_subject(self, subject: str, keep: str | None) -> int:
         ended = await self._revoking(self._link(self._endings.end_subject, subject, keep))

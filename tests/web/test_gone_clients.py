@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from aiohttp import ClientSession, DummyCookieJar, web
-from support.browser import LEEWAY, REFRESH, Browser, make_manager
+from support.browser import ACCESS, ACCESS_LIFETIME, LEEWAY, REFRESH, Browser, make_manager
 from support.storages import Call, Recorder, T
 
 from aiohttp_lionrock import MemoryStorage, Session, SessionManager, get_session, setup
@@ -190,6 +190,20 @@ async def test_a_logout_with_a_message_holds_where_its_client_goes_away_while_it
     site.act = log_out_with_a_word
     moment(site)
     await site.ask_and_go(browser)
+    assert await site.manager.sessions("ann") == []
+    assert not await browser.is_logged_in()
+
+
+@pytest.mark.parametrize("moment", [in_the("get_many"), in_the("delete")], ids=lambda moment: moment.__name__)
+async def test_a_logout_with_an_expired_token_holds_where_its_client_goes_away_while_it_is_saved(
+    site: Site, clock: FakeClock, moment: Moment
+) -> None:
+    browser = Browser(site.manager)
+    await browser.log_in()
+    clock.advance(ACCESS_LIFETIME + 1)
+    site.act = Session.invalidate
+    moment(site)
+    await site.ask_and_go(browser, only=ACCESS)
     assert await site.manager.sessions("ann") == []
     assert not await browser.is_logged_in()
 

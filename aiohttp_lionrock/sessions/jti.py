@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from ..errors import ConfigError, LionRockError, StorageUnavailable, TokenRevoked, TokenSuperseded
-from ..jsontext import is_storable_text
 from ..log import logger
 from ..settings.config import JtiConfig, JtiEvent, SessionConfig, TokenPolicy
 from ..storage.contract import JtiRecord
-from ..tokens.codec import MAX_ID
+from ..tokens.codec import MAX_ID, is_id
 from .contents import Contents
 from .data import copied
 from .events import Why
@@ -158,7 +157,7 @@ def jti_maker(config: SessionConfig, jti: JtiConfig, mint: TokenMint) -> Callabl
             return str(uuid4())
         event = _event(config, draft, policy, mint.claims(draft, policy, _NO_IDS))
         made = await call_back("generate", jti.generate, event)
-        if not is_storable_text(made) or not 0 < len(made) <= MAX_ID:
+        if not is_id(made):
             raise ConfigError(f"jti.generate must return text of 1 to {MAX_ID} characters, it returned {made!r:.60}")
         return str(made)
 

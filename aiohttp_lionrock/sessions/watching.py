@@ -190,9 +190,9 @@ class Watching:
         return former
 
     def _end_gone(self, watchers: Sequence[Watcher]) -> None:
-        now = self._clock()
         if not watchers:
             return
+        now = self._clock()
         has_expired = any(watcher.expires_at <= now for watcher in watchers)
         if has_expired:
             self._tell_expired(watchers[0])

@@ -94,9 +94,10 @@ class Secrets:
 
     @staticmethod
     def _oddities(secret: str) -> Iterator[str]:
-        if secret != secret.strip():
+        bare = secret.strip()
+        if secret != bare:
             yield "begins or ends with white space, which is a part of the secret"
-        if secret.strip().startswith("[") and secret.strip().endswith("]"):
+        if bare.startswith("[") and bare.endswith("]"):
             yield "looks like a list and is one secret: the settings secrets and previous_secrets take several"
 
 

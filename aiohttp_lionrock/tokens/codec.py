@@ -7,7 +7,7 @@ holds (RFC 8725, 3.1 and 3.2). The MAC is PyJWT's; the segments are read strictl
 import hmac
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..errors import TokenClaimError, TokenError, TokenExpired, TokenForged, TokenMalformed, TokenTooLarge
 from ..jsontext import decode_object, encode, is_storable_text
@@ -15,7 +15,7 @@ from ..settings.config import SessionConfig, TokenPolicy
 from ..settings.names import TERM
 from .keys import KeyRing, hmac_algorithm
 
-__all__ = ["MAX_ID", "TokenCodec", "read_term_end", "read_time"]
+__all__ = ["MAX_ID", "TokenCodec", "is_id", "read_term_end", "read_time"]
 
 MAX_TIME = 2**53
 MAX_ID = 512  # characters of a sid or jti; both reach the storage as keys
@@ -95,7 +95,7 @@ class TokenCodec:
         if config.refresh is not None:
             _check_use(claims, policy)
         sid = claims.get("sid")
-        if not _is_sid(sid):
+        if not is_id(sid):
             raise TokenClaimError(f"token sid is not text of 1 to {MAX_ID} characters")
         if issued is None:
             first = max(first, expires - policy.alone)
@@ -128,14 +128,15 @@ class TokenCodec:
             raise TokenClaimError("token header has extensions that are not understood")
 
 
-def _is_sid(sid: object) -> bool:
-    return is_storable_text(sid) and 0 < len(sid) <= MAX_ID
+def is_id(value: object) -> TypeGuard[str]:
+    """Whether this can be the sid of a session or the jti of a token that is issued: a key of every storage."""
+    return is_storable_text(value) and 0 < len(value) <= MAX_ID
 
 
 def _expired(reason: str, claims: Mapping[str, Any]) -> TokenExpired:
     """The fault, which knows whose session that was: a logout ends it all the same."""
     fault = TokenExpired(reason)
-    if _is_sid(sid := claims.get("sid")):
+    if is_id(sid := claims.get("sid")):
         fault.sid = sid
     return fault
 

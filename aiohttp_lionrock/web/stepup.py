@@ -26,12 +26,7 @@ async def check_fresh(request: web.Request, max_age: float = 600, *, stale: Stal
     a class, or what a function makes of the request. TypeError where it is neither.
     """
     _check_stale(stale)
-    session = await get_session(request)
-    if session.subject is None:
-        raise web.HTTPUnauthorized
-    at = session.authenticated_at
-    if at is None or get_manager(request).now() - at > max_age:
-        raise web.HTTPForbidden if stale is None else stale() if isinstance(stale, type) else stale(request)
+    await _check(request, max_age, stale)
 
 
 def fresh_login(
@@ -53,12 +48,21 @@ def fresh_login(
 
         @wraps(handler)
         async def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            await check_fresh(_request_in(args), max_age, stale=stale)
+            await _check(_request_in(args), max_age, stale)
             return await handler(*args, **kwargs)
 
         return checked
 
     return decorate
+
+
+async def _check(request: web.Request, max_age: float, stale: Stale | None) -> None:
+    session = await get_session(request)
+    if session.subject is None:
+        raise web.HTTPUnauthorized
+    at = session.authenticated_at
+    if at is None or get_manager(request).now() - at > max_age:
+        raise web.HTTPForbidden if stale is None else stale() if isinstance(stale, type) else stale(request)
 
 
 def _check_stale(stale: object) -> None:

@@ -7,10 +7,11 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from playwright.async_api import BrowserContext, async_playwright
+from playwright.async_api import BrowserContext, async_playwright, expect
 from support.programs import find_program
 
 PATIENCE = 30  # seconds
+expect.set_options(timeout=PATIENCE * 1000)
 Profiles = Callable[..., Awaitable[BrowserContext]]
 FLAGS = [
     "--headless=new",
@@ -62,7 +63,7 @@ async def profiles(chromium: str) -> AsyncIterator[Profiles]:
         async def profile(**options: Any) -> BrowserContext:
             context = await process.new_context(**options)
             stack.push_async_callback(context.close)
-            context.set_default_timeout(PATIENCE * 1000)
+            context.set_default_timeout(3000)
             return context
 
         yield profile

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, overload
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from ..errors import SessionDataError
 from ..sessions.session import Session
@@ -40,20 +40,23 @@ async def flash(request: web.Request, text: str, category: str = "message") -> N
 
 
 async def flashes(request: web.Request) -> list[Flash]:
-    """Gives out the messages that were kept, oldest first; the next call does not find them any more."""
-    return [*Flashes(await get_session(request))]
+    """Gives out the messages that were kept, oldest first; the next call does not find them any more.
+
+    A HEAD request leaves them where they are: nobody sees its page (RFC 9110, 9.3.2).
+    """
+    return [*Flashes(request, await get_session(request))]
 
 
 class Flashes(Sequence[Flash]):
     """The messages of a session, for a template: taken out of the session when they are first looped over."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, request: web.Request, session: Session) -> None:
         self._session = session
+        self._is_seen = request.method != hdrs.METH_HEAD
         self._taken: list[Flash] = []
 
     def __iter__(self) -> Iterator[Flash]:
-        self._take()
-        return iter(self._taken)
+        return iter(self._take())
 
     def __len__(self) -> int:
         return len(self._taken) + len(_kept(self._session))
@@ -65,13 +68,16 @@ class Flashes(Sequence[Flash]):
     def __getitem__(self, index: slice) -> list[Flash]: ...
 
     def __getitem__(self, index: int | slice) -> Flash | list[Flash]:
-        self._take()
-        return self._taken[index]
+        return self._take()[index]
 
-    def _take(self) -> None:
-        if kept := _kept(self._session):
-            del self._session[KEY]
-            self._taken += [Flash(text, category) for text, category in kept]
+    def _take(self) -> list[Flash]:
+        """What was taken before and what is kept now, which a page that nobody sees leaves in the session."""
+        kept = [Flash(text, category) for text, category in _kept(self._session)]
+        if not kept or not self._is_seen:
+            return self._taken + kept
+        del self._session[KEY]
+        self._taken += kept
+        return self._taken
 
 
 def _kept(session: Session) -> list[list[str]]:

@@ -41,7 +41,7 @@ async def session_context(request: web.Request) -> dict[str, Any]:
         session = await get_session(request)
     except StorageUnavailable as exc:
         return dict.fromkeys(("session", "flashes"), _Unavailable(exc))
-    return {"session": session, "flashes": Flashes(session)}
+    return {"session": session, "flashes": Flashes(request, session)}
 
 
 class _Unavailable:

@@ -122,6 +122,17 @@ async def test_two_tabs_show_every_message_once(visitor):
     assert await follow(visitor, "/shown") == "[]"
 
 
+@pytest.mark.parametrize("path", ["/shown", "/rendered/page", "/rendered/twice"])
+async def test_a_head_request_leaves_the_messages_for_the_page_that_is_seen(visitor, path):
+    await visitor.get("/post")
+    unseen = [await visitor.get(path, method="HEAD") for _ in range(2)]
+    seen = await visitor.get(path)
+    assert "Saved." in seen.text
+    assert [answer.headers["Content-Length"] for answer in unseen] == [str(len(seen.text))] * 2
+    assert [answer.set_cookies for answer in unseen] == [{}, {}]
+    assert await follow(visitor, "/raw") == "{}"
+
+
 async def test_a_message_after_a_logout_and_one_before_a_login_are_shown(visitor):
     await visitor.get("/log_in")
     await visitor.get("/left")

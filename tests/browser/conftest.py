@@ -63,7 +63,7 @@ async def profiles(chromium: str) -> AsyncIterator[Profiles]:
         async def profile(**options: Any) -> BrowserContext:
             context = await process.new_context(**options)
             stack.push_async_callback(context.close)
-            context.set_default_timeout(3000)
+            context.set_default_timeout(PATIENCE * 1000)
             return context
 
         yield profile

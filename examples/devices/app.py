@@ -130,6 +130,13 @@ async def devices_page(request: web.Request) -> dict[str, object]:
     return {"devices": await my_devices(request)}
 
 
+@routes.get("/devices")
+@template("list.html")
+async def devices_list(request: web.Request) -> dict[str, object]:
+    """The list alone, for the live panel: a whole page would take the messages that the next one is to show."""
+    return {"devices": await my_devices(request)}
+
+
 @routes.get("/devices.json")
 async def devices_as_json(request: web.Request) -> web.Response:
     return web.json_response(await my_devices(request))
@@ -176,7 +183,7 @@ async def live(request: web.Request) -> web.WebSocketResponse:
     socket = web.WebSocketResponse(heartbeat=20)
     await socket.prepare(request)
     async with watch(request, socket, every=1):
-        with request.app[LIVE].told_of(session.subject, socket):
+        async with request.app[LIVE].told_of(session.subject, socket):
             async for _ in socket:
                 pass
     return socket

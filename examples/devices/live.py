@@ -1,8 +1,8 @@
 """Live panels: the sockets of each user, told when the list of the user's devices has changed."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 from aiohttp import WSCloseCode, web
 
@@ -15,11 +15,15 @@ class Live:
     def __init__(self) -> None:
         self._sockets: dict[str | None, set[web.WebSocketResponse]] = defaultdict(set)
 
-    @contextmanager
-    def told_of(self, subject: str | None, socket: web.WebSocketResponse) -> Iterator[None]:
-        """While the block runs, the socket gets the name of each event of this user's sessions."""
+    @asynccontextmanager
+    async def told_of(self, subject: str | None, socket: web.WebSocketResponse) -> AsyncIterator[None]:
+        """While the block runs, the socket gets the name of each event of this user's sessions.
+
+        First a word that it listens now: what happened between the page and this moment it was not told of.
+        """
         self._sockets[subject].add(socket)
         try:
+            await _send(socket, "listening")
             yield
         finally:
             self._sockets[subject].remove(socket)
@@ -28,10 +32,14 @@ class Live:
 
     async def tell(self, event: SessionEvent) -> None:
         for socket in tuple(self._sockets.get(event.subject, ())):
-            with suppress(ConnectionError):
-                await socket.send_str(event.name)
+            await _send(socket, event.name)
 
     async def close(self, _: web.Application) -> None:
         """Closes all sockets: a server that ends does not wait for them."""
         for socket in [socket for sockets in self._sockets.values() for socket in sockets]:
             await socket.close(code=WSCloseCode.GOING_AWAY)
+
+
+async def _send(socket: web.WebSocketResponse, word: str) -> None:
+    with suppress(ConnectionError):
+        await socket.send_str(word)

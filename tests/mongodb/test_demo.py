@@ -43,6 +43,7 @@ async def test_a_device_of_one_machine_is_logged_out_on_the_other_and_its_panel_
                 assert response.status == 303
         assert len(await listed(phone, two)) == len(await listed(laptop, one)) == 2
         async with phone.ws_connect(f"{one}/live") as panel:
+            assert await panel.receive_str() == "listening"
             [sid] = [each["sid"] for each in await listed(laptop, two) if not each["here"]]
             async with laptop.post(f"{two}/log-out-device", data={"sid": sid}, allow_redirects=False) as response:
                 assert response.status == 303

@@ -197,12 +197,25 @@ async def test_the_live_panel_hears_of_logins_and_ends_with_its_own(start: Start
     laptop, phone, other = await device(url), await device(url), await device(url)
     await laptop.log_in()
     async with asyncio.timeout(PATIENCE), laptop.client.ws_connect("/live") as panel:
+        assert await panel.receive_str() == "listening"
         await other.log_in("bob")
         await phone.log_in()
         assert await panel.receive_str() == "started"
         await phone.page("/log-out-others", "POST")
         while (message := await panel.receive()).data != 4401:
             assert isinstance(message.data, str), message
+
+
+async def test_what_the_live_panel_fetches_takes_no_message_of_the_next_page(start: Start, device: New) -> None:
+    laptop = await device(await start())
+    await laptop.log_in()
+    await laptop.send("POST", "/log-out-others", allow_redirects=False)
+    assert "this one" in await laptop.page("/devices")
+    assert "Logged out elsewhere: 0." in await laptop.page()
+    await laptop.send("POST", "/log-out", allow_redirects=False)
+    answer, _ = await laptop.send("GET", "/devices", headers={"Accept": "*/*"})
+    assert answer.status == 401
+    assert "You are logged out." in await laptop.page("/login")
 
 
 async def test_requests_of_other_sites_are_refused(start: Start, device: New) -> None:
@@ -251,7 +264,7 @@ async def test_it_ends_within_seconds_with_a_panel_open_and_a_login_outlives_it(
     laptop = await device(url)
     await laptop.log_in(remember="yes")
     async with laptop.client.ws_connect("/live") as panel:
-        await panel.ping()
+        assert await panel.receive_str() == "listening"
         began = asyncio.get_running_loop().time()
         ending = asyncio.create_task(demos[0].end(number))
         assert (await panel.receive()).data == WSCloseCode.GOING_AWAY

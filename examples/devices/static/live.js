@@ -15,14 +15,14 @@ function end() {
   show("ended", "This device was logged out.");
 }
 
-// True while this device is logged in: else there is no list, but the login page.
+// True while this device is logged in. The list alone: a whole page would take the messages that the next one is to show.
 async function renew() {
-  const answer = await fetch("/", { headers: { Accept: "text/html" } });
+  const answer = await fetch("/devices");
+  if (answer.status === 401) return false;
   if (!answer.ok) throw new Error(answer.statusText);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const list = page.querySelector("#devices");
-  if (list) document.querySelector("#devices").replaceWith(list);
-  return list !== null;
+  document.querySelector("#devices").replaceWith(page.querySelector("#devices"));
+  return true;
 }
 
 function connect() {

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 from .errors import ConfigError
 from .jsontext import is_storable_text
@@ -13,6 +13,8 @@ from .jsontext import is_storable_text
 __all__ = ["LONGEST", "Faults", "is_number", "nearest", "shown", "with_article"]
 
 LONGEST = 400 * 24 * 60 * 60 * 100  # seconds; a bound that no real setting meets, far inside every number format
+
+T = TypeVar("T")
 
 # Patterns are compiled where a fault was found, and not at every start.
 _NUMBER = r"[-+]?[0-9]{1,10}(\.[0-9]{1,6})?"
@@ -35,7 +37,7 @@ class Faults:
         if self.found:
             raise ConfigError(self.found)
 
-    def table(self, where: str, cls: type[Any], value: object, *, also: str = "") -> Any:
+    def table(self, where: str, cls: type[T], value: object, *, also: str = "") -> T | None:
         """An object of this dataclass, also from a mapping of its fields; None where it is none or faulty."""
         if value is None or isinstance(value, cls):
             return value

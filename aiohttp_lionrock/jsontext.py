@@ -1,7 +1,7 @@
 """JSON as the tokens carry it: written compactly, read strictly (RFC 8259 and I-JSON, RFC 7493).
 
 Session data goes in and comes out unchanged or not at all; whatever two parsers could read differently is
-refused: duplicate names, NaN, numbers beyond a float, lone surrogates, depth beyond ``MAX_DEPTH``.
+refused: duplicate names, NaN, floats out of range, lone surrogates, depth beyond ``MAX_DEPTH``.
 """
 
 import json

@@ -135,10 +135,10 @@ async def _count(url: str, timeout: float, batch: int) -> dict[str, int]:
     progress = Progress()
     async with opened(existing(url), timeout) as storage:
         async for page in storage.pages(batch, storage.living):
-            superseded = [record for record in page if state_of(record) is State.SUPERSEDED]
-            counts["superseded"] += len(superseded)
-            counts["sessions"] += len(page) - len(superseded)
-            counts["logged_in"] += sum(record.subject is not None and record not in superseded for record in page)
+            live = [record for record in page if state_of(record) is not State.SUPERSEDED]
+            counts["sessions"] += len(live)
+            counts["logged_in"] += sum(record.subject is not None for record in live)
+            counts["superseded"] += len(page) - len(live)
             progress(f"{counts['sessions']} sessions")
     progress.end()
     return counts

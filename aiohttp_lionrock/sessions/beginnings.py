@@ -7,7 +7,7 @@ leaves a repair behind.
 import asyncio
 from dataclasses import replace
 
-from ..errors import DuplicateRecord, SessionDataError, StorageError, StorageUnavailable
+from ..errors import DuplicateRecord, SessionDataError, StorageError, StorageUnavailable, TokenRevoked
 from ..jsontext import is_storable_text
 from ..settings.config import SubjectKey
 from ..storage.contract import MAX_TEXT, JtiRecord
@@ -57,21 +57,20 @@ class Beginnings:
         grant = await self._grants.fresh(draft)
         issued = self._grants.sign(draft, grant)
         signer, now = presented.keys.signer, draft.now
-        place = None if old is None else old.place
-        if plan.begins:
-            place = await self._caps.check(subject, presented.sid)
+        before = None if plan.begins else old
+        place = await self._caps.check(subject, presented.sid) if plan.begins else before.place if before else None
         record = JtiRecord(
             sid=draft.sid,
             version=1,
             expires_at=latest_exp(issued),
-            created_at=self._records.beginning(now, signer) if plan.begins or old is None else old.created_at,
+            created_at=self._records.beginning(now, signer) if before is None else before.created_at,
             access_jti=grant.access_jti,
             refresh_jti=grant.refresh_jti,
             subject=subject,
             metadata=merged_labels(
                 old.metadata if old is not None and draft.inherits and not plan.leaves else {}, draft.life.asked.labels
             ),
-            seen_at=None if plan.begins or old is None else self._sightings.seen_at(old, now),
+            seen_at=None if before is None else self._sightings.seen_at(before, now),
             signer=signer,
             until=draft.life.term.until,
             place=place,
@@ -91,9 +90,15 @@ class Beginnings:
         """What is left to do once the session is all that is left of the one before; the tokens as they are then."""
         try:
             if plan.begins:
-                await self._caps.make_room(draft.subject)
+                await self._caps.make_room(draft.sid, draft.subject)
                 return issued
             return await self._with_term(record, draft, issued)
+        except TokenRevoked:
+            if draft.presented.subject == draft.subject:
+                self._undoing.start(draft.sid)  # what it took over from would be too many as well
+            else:
+                self._undoing.take_back(draft)
+            raise
         except BaseException:
             self._undoing.take_back(draft)
             raise

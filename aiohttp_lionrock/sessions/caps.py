@@ -1,10 +1,11 @@
 """Caps: how many sessions one user may have at a time."""
 
+import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..errors import CorruptRecord, SessionLimitReached
+from ..errors import CorruptRecord, SessionLimitReached, TokenRevoked
 from ..settings.config import SessionConfig
 from ..storage.contract import JtiRecord, JtiStorage
 from .endings import Endings
@@ -12,6 +13,8 @@ from .events import Why
 from .verdicts import State, is_somebodys, state_of
 
 __all__ = ["Caps"]
+
+MOST_AT_ONCE = 64  # sessions that are ended side by side
 
 
 class Caps:
@@ -60,26 +63,36 @@ class Caps:
         if not has_place or not await self._storage.replace(replace(record, version=2), record.version):
             raise self._full()
 
-    async def make_room(self, subject: str | None) -> None:
-        """Ends the oldest of too many, where nobody is refused; once the new session has taken over from the old."""
+    async def make_room(self, sid: str, subject: str | None) -> None:
+        """Ends the oldest of too many, where nobody is refused; once the new session has taken over from the old.
+
+        Raises TokenRevoked where the new one, of this sid, is itself too many: others that came after it end it.
+        """
         if self._most is None or subject is None or self._refuses:
             return
-        gone: set[str] = set()
-        while not await self._end_surplus((await self._listed(subject))[: -self._most], gone):
-            pass
+        gone: set[JtiRecord] = set()
+        while listed := await self._listed(subject):
+            if all(other.sid != sid for other in listed[-self._most :]):
+                raise TokenRevoked("logins at the same moment have taken all places that max_sessions allows the user")
+            surplus = [other for other in listed[: -self._most] if other not in gone]
+            if not surplus:
+                break
+            await self._end(surplus, gone)
 
-    async def _end_surplus(self, surplus: Sequence[JtiRecord], gone: set[str]) -> bool:
-        """False where somebody else ends the same: of many logins at once each begins elsewhere, and looks again.
+    async def _end(self, surplus: list[JtiRecord], gone: set[JtiRecord]) -> None:
+        """Ends these, more at a time as long as nobody else ends the same: of many logins each begins elsewhere.
 
-        ``gone`` are those that need not be ended any more, be they listed or not.
+        ``gone`` is what need not be ended any more, be it listed or not.
         """
-        left = [other for other in surplus if other.sid not in gone]
-        random.shuffle(left)
-        for other in left:
-            gone.add(other.sid)
-            if not await self._endings.end(other.sid, Why.CAP, other):
-                return False
-        return True
+        random.shuffle(surplus)
+        at_once = 1
+        while surplus:
+            batch, surplus = surplus[:at_once], surplus[at_once:]
+            gone.update(batch)
+            ended = await asyncio.gather(*(self._endings.end_listed(other, Why.CAP) for other in batch))
+            if not all(ended):
+                return
+            at_once = min(2 * at_once, MOST_AT_ONCE)
 
     def _may_refuse(self, subject: str | None) -> bool:
         return self._refuses and self._most is not None and subject is not None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from ..errors import CorruptRecord, StorageUnavailable
 from ..storage.contract import JtiRecord, JtiStorage
@@ -53,6 +54,13 @@ class Endings:
             raise
         return False
 
+    async def end_listed(self, record: JtiRecord, why: Why) -> bool:
+        """Ends a session that is as it was listed; False where it has changed, moved or ended since."""
+        if not await self._storage.replace(replace(record, expires_at=0), record.version):
+            return False
+        self._tell(record, why, ())
+        return True
+
     async def end_signed(self, sid: str, signers: Sequence[str]) -> bool:
         """`end` by a logout, where one of these has signed the session. A damaged record does not say, and ends too."""
         try:
@@ -88,7 +96,7 @@ class Endings:
     async def _successor_of(self, superseded: JtiRecord) -> JtiRecord | None:
         """What took over, where it belongs to the same subject; else it is not ours to end."""
         assert superseded.successor is not None
-        successor = await self._storage.get(superseded.successor)
+        successor = await self._read(superseded.successor)
         return successor if successor is not None and successor.subject == superseded.subject else None
 
     def _end_later(self, superseded: JtiRecord, why: Why) -> None:

@@ -3,15 +3,18 @@
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from ..log import logger
 
 __all__ = ["Events", "Listener", "SessionEvent", "Why"]
 
 PATIENCE = 2.0  # seconds that closing waits for listeners
+
+T = TypeVar("T")
 
 
 class Why(StrEnum):
@@ -68,15 +71,18 @@ class Events:
         self.stats[event.name] += 1
         if detail := event.why or event.code:
             self.stats[f"{event.name}.{detail}"] += 1
-        listeners: list[Listener] = getattr(self, event.name)
-        for listener in listeners.copy():
+        self.call(event.name, getattr(self, event.name), event)
+
+    def call(self, name: str, listeners: Iterable[Callable[[T], Awaitable[object] | None]], event: T) -> None:
+        """Tells these listeners as it tells its own, and counts nothing; ``name`` stands in the log for what fails."""
+        for listener in [*listeners]:
             try:
                 answer = listener(event)
             except Exception:
-                logger.exception("a listener of %r failed", event.name)
+                logger.exception("a listener of %r failed", name)
             else:
                 if inspect.isawaitable(answer):
-                    self._run(event, answer)
+                    self._run(name, answer)
 
     async def aclose(self) -> None:
         """Waits a moment for the listeners that still run, and ends the others."""
@@ -86,12 +92,12 @@ class Events:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def _run(self, event: SessionEvent, answer: Awaitable[object]) -> None:
+    def _run(self, name: str, answer: Awaitable[object]) -> None:
         async def run() -> None:
             try:
                 await answer
             except Exception:
-                logger.exception("a listener of %r failed", event.name)
+                logger.exception("a listener of %r failed", name)
 
         task = asyncio.get_running_loop().create_task(run())
         self._running.add(task)

@@ -6,7 +6,7 @@ tokens that go out.
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -149,7 +149,7 @@ class CallbackJti(JtiAuthority):
         return issued
 
 
-def jti_maker(config: SessionConfig, jti: JtiConfig, mint: TokenMint) -> Callable[[Draft, TokenPolicy], Any]:
+def jti_maker(config: SessionConfig, jti: JtiConfig, mint: TokenMint) -> Callable[[Draft, TokenPolicy], Awaitable[str]]:
     """What makes a fresh id: a UUID, or ``jti.generate``. It raises ConfigError where that gives no usable text."""
 
     async def new_jti(draft: Draft, policy: TokenPolicy) -> str:

@@ -20,17 +20,18 @@ _USES: WeakKeyDictionary[JtiStorage, int] = WeakKeyDictionary()
 
 
 class Deadline:
-    """Holds what it runs to so many seconds. Raises StorageUnavailable where that takes longer."""
+    """Holds what it runs to so many seconds. Raises StorageUnavailable, which names ``what``, where it takes longer."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, what: str = "the storage") -> None:
         self.seconds = seconds
+        self._what = what
 
     async def __call__(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             async with Patience(self.seconds):
                 return await work(*args, **kwargs)
         except TimeoutError as exc:
-            raise StorageUnavailable(f"the storage did not answer within {self.seconds:g} s") from exc
+            raise StorageUnavailable(f"{self._what} did not answer within {self.seconds:g} s") from exc
 
 
 class StorageLink(Deadline):
@@ -53,6 +54,7 @@ class StorageLink(Deadline):
         self.storage = storage
         self.records = records
         self._loop: asyncio.AbstractEventLoop | None = None  # the one that it is open in
+        self._opening = 0  # calls that are about to open it
         self._is_closed = False
 
     async def __call__(self, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -75,11 +77,17 @@ class StorageLink(Deadline):
                 "the session manager is closed: nothing can be loaded, saved or revoked until it is opened again",
                 maybe_done=False,
             )
-        await self.storage.open()
-        if not self._is_closed:
-            if self._loop is None:
-                _USES[self.storage] = _USES.get(self.storage, 0) + 1
-            self._loop = loop
+        self._opening += 1
+        self._use(1)  # from now on: nobody else may close what is being opened
+        try:
+            await self.storage.open()
+            if not self._is_closed:
+                if self._loop is None:
+                    self._use(1)
+                self._loop = loop
+        finally:
+            self._opening -= 1
+            self._use(-1)
         return self.storage
 
     async def open(self) -> None:
@@ -94,12 +102,15 @@ class StorageLink(Deadline):
     async def aclose(self) -> None:
         """Closes the storage, unless another manager uses it. Raises StorageUnavailable where that takes too long."""
         if self._loop is not None:
-            _USES[self.storage] -= 1
+            self._use(-1)
         self._loop, self._is_closed = None, True
-        if _USES.get(self.storage):
+        if _USES.get(self.storage, 0) > self._opening:
             return
         try:
             async with asyncio.timeout(self.seconds):
                 await self.storage.aclose()
         except TimeoutError as exc:
             raise StorageUnavailable(f"the storage did not close within {self.seconds:g} s") from exc
+
+    def _use(self, change: int) -> None:
+        _USES[self.storage] = _USES.get(self.storage, 0) + change

@@ -1,6 +1,7 @@
 """LivingRecords: a storage in which the sessions that `revoke_all` ended are there no more."""
 
 from collections.abc import Collection, Hashable, Iterable, Sequence
+from contextlib import suppress
 from typing import Self
 
 from ..errors import ConfigError, CorruptRecord, StorageUnavailable
@@ -92,6 +93,8 @@ class LivingRecords(JtiStorage):
         return await self._living(await self._inner.list_subject(subject))
 
     async def insert(self, record: JtiRecord) -> None:
+        if is_reserved(record.sid):
+            raise ValueError(f"the sid {record.sid!r} is reserved for the record of revoke_all")
         await self._inner.insert(record)
 
     async def replace(self, record: JtiRecord, expected_version: int) -> bool:
@@ -104,8 +107,9 @@ class LivingRecords(JtiStorage):
     async def delete_subject(self, subject: str, keep: str | None = None) -> int:
         over = 0
         if self._marks:
-            listed = await self._inner.list_subject(subject)
-            over = sum(self._is_over(record) for record in listed if record.sid != keep)
+            with suppress(CorruptRecord):  # one that cannot be read keeps no other alive
+                listed = await self._inner.list_subject(subject)
+                over = sum(self._is_over(record) for record in listed if record.sid != keep)
         return max(0, await self._inner.delete_subject(subject, keep) - over)
 
     async def purge(self, limit: int) -> int:

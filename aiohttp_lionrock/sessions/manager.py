@@ -11,6 +11,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Self
 
+from ..faults import is_number, shown
 from ..settings.config import SessionConfig
 from ..settings.cookies import CookieChange
 from ..storage.contract import Clock, JtiRecord, JtiStorage, system_time
@@ -40,9 +41,9 @@ class SessionManager:
     """Loads and saves sessions under one configuration. Raises ConfigError where a secret or setting is wrong.
 
     ``storage`` takes precedence over ``config.storage``; ``clock`` gives epoch seconds (the system's by default), and
-    ``environ`` the environment that secrets are looked for in (the process's by default). ``on_reuse`` is a list of
-    coroutine functions; each is given a JtiEvent when a refresh token that was rotated away comes back and its
-    session is revoked. ``events`` has lists of listeners for whatever becomes of a session.
+    ``environ`` the environment that secrets are looked for in (the process's by default). ``events`` has lists of
+    listeners for whatever becomes of a session. ``on_reuse`` is one more, whose listeners are given a JtiEvent when a
+    refresh token that was rotated away comes back and its session is revoked.
     """
 
     def __init__(
@@ -57,11 +58,12 @@ class SessionManager:
         self.events: Events = Events()
         self.on_reuse: list[ReuseListener] = []
         self._clock: Clock = system_time if clock is None else clock
-        self._keys = KeyRings(self.config, os.environ if environ is None else environ)
+        self.environ: Mapping[str, str] = os.environ if environ is None else environ
+        self._keys = KeyRings(self.config, self.environ)
         policies = (self.config.access, self.config.refresh)
         self.cookie_names: frozenset[str] = frozenset(policy.name for policy in policies if policy)
         self._link = self._make_link()
-        self._deadline = Deadline(self.config.storage_timeout)
+        self._deadline = Deadline(self.config.storage_timeout, "the storage" if self._link else "a jti callback")
         reader = ContentsReader(self.config.subject_key)
         limits = Limits(self.config)
         rules = Rules(
@@ -193,6 +195,8 @@ class SessionManager:
         At once where this manager ended it; within ``every`` seconds where another process did, or it expired. Without
         a storage only its expiry is watched. None for a new session: there is nothing to watch.
         """
+        if not is_number(every) or not every > 0:
+            raise ValueError(f"every must be a positive number of seconds, not {shown(every)}")
         life = life_of(session)
         if life.is_new or life.expires_at is None:
             return None

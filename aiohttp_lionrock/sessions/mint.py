@@ -3,7 +3,7 @@
 Which tokens are to be made, under which sid and with which ids, is decided elsewhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -49,6 +49,7 @@ class Draft:
     """
 
     __slots__ = (
+        "_is_awaited",
         "authenticated_at",
         "created_at",
         "data",
@@ -63,7 +64,14 @@ class Draft:
         "subject",
     )
 
-    def __init__(self, life: Life, presented: Presented, policies: tuple[TokenPolicy, ...], now: int) -> None:
+    def __init__(
+        self,
+        life: Life,
+        presented: Presented,
+        policies: tuple[TokenPolicy, ...],
+        now: int,
+        is_awaited: Callable[[], bool] | None = None,
+    ) -> None:
         self.life: Life = life
         self.presented: Presented = presented
         self.policies: tuple[TokenPolicy, ...] = policies
@@ -76,6 +84,11 @@ class Draft:
         self.authenticated_at: int | None = life.authenticated_at
         self.handed_over: JtiRecord | None = None
         self.inherits: bool = True
+        self._is_awaited = is_awaited
+
+    def reaches_nobody(self) -> bool:
+        """Whether by now it is known that nobody waits for the tokens any more."""
+        return self._is_awaited is not None and not self._is_awaited()
 
     def inherit_nothing(self) -> None:
         """Leaves what came with a session that was ended: a login in its place has what this request has set itself."""

@@ -73,6 +73,7 @@ class Moves:
         try:
             await self._turns.change(sid, known, supersede)
         except TokenRevoked as gone:
+            draft.handed_over = None
             is_superseded = isinstance(gone, TokenSuperseded)
             if plan.inherits and not (plan.insists and (is_superseded or not draft.inherits)):
                 raise

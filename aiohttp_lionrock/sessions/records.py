@@ -92,7 +92,8 @@ class RecordJti(JtiAuthority):
         if plan.act is Act.START:
             work = self._begun(self._link(self._moves.start, draft, plan))
         else:
-            if plan.insists and has_ended(self._link.storage, draft.presented.sid, draft.presented.subject):
+            presented, since = draft.presented, draft.life.since
+            if plan.insists and has_ended(self._link.storage, presented.sid, presented.subject, since):
                 draft.inherit_nothing()
             work = self._begun(self._link(self._moves.move, draft, plan))
         if draft.presented.sid is not None:  # it is left for another one

@@ -75,8 +75,8 @@ class Saver:
         if planned.begins and not life.asked.sets_term:
             life.term = Term()
         life.data.check()
-        draft = self._draft(life, presented, planned)
-        issued = await self._issue(draft, planned, is_awaited)
+        draft = self._draft(life, presented, planned, is_awaited)
+        issued = await self._issue(draft, planned)
         if not issued:
             return []
         has_ended = life.asked.level is _ASKED_TO_END
@@ -94,7 +94,7 @@ class Saver:
             return _former(policy for policy in written if policy.replaces) + cookies
         return cookies
 
-    async def _issue(self, draft: Draft, planned: Plan, is_awaited: IsAwaited) -> list[Issued]:
+    async def _issue(self, draft: Draft, planned: Plan) -> list[Issued]:
         """The tokens of the response; none where the session has ended meanwhile, or a new one is taken back."""
         begins_another, life = planned.act is not _WRITE, draft.life
         try:
@@ -114,7 +114,7 @@ class Saver:
             if draft.sid == life.sid and begins_another:
                 life.take_new_sid()  # whoever saves again must not meet what is being undone
             raise
-        if begins_another and not planned.leaves and is_awaited is not None and not is_awaited():
+        if begins_another and not planned.leaves and draft.reaches_nobody():
             self._authority.take_back(draft)
             life.take_new_sid()
             return []
@@ -126,8 +126,8 @@ class Saver:
             self._told_of_size = True
             logger.error("sessions are too large to be refreshed under these settings, and will end: %s", fault)
 
-    def _draft(self, life: Life, presented: Presented, planned: Plan) -> Draft:
-        draft = Draft(life, presented, self._policies, int(self._clock()))
+    def _draft(self, life: Life, presented: Presented, planned: Plan, is_awaited: IsAwaited) -> Draft:
+        draft = Draft(life, presented, self._policies, int(self._clock()), is_awaited)
         if not planned.refreshes or not self._limits.gives_refresh(draft.subject):
             draft.policies = self._policies[:1]
         if planned.act is _MOVE and draft.sid == presented.sid:

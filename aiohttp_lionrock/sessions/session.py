@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ..errors import ReservedName, SessionDataError, TokenError
 from ..faults import Faults
+from ..tokens.codec import MAX_ID, is_id
 from .contents import CREATOR, RESERVED
 from .data import check_storable, copied
 from .hints import instead_of_reading, instead_of_setting
@@ -35,6 +36,8 @@ class Session(MutableMapping[str, Any]):
         creator: str = CREATOR,
     ) -> None:
         life = Life()
+        if sid is not None and not is_id(sid):
+            raise ValueError(f"sid must be text of 1 to {MAX_ID} characters without NUL")
         life.id = id
         life.sid = sid or life.sid
         life.creator = creator
@@ -64,7 +67,10 @@ class Session(MutableMapping[str, Any]):
 
     @property
     def created_at(self) -> int | None:
-        """Epoch seconds at which the session began, where ``max_lifetime`` is set; None for a new one."""
+        """Epoch seconds at which the session began; None for a new one.
+
+        Known where ``max_lifetime``, ``anonymous_lifetime`` or ``idle_timeout`` is set, None otherwise.
+        """
         return self._life.created_at
 
     @property

@@ -10,6 +10,7 @@ from ..storage.contract import Clock, system_time
 from .contents import CREATOR, Contents, ContentsReader
 from .data import SessionData
 from .life import ASKED_NOTHING, Asked, Presented
+from .own_ends import moment
 from .term import Term
 
 __all__ = ["Life", "life_in_hand"]
@@ -35,6 +36,7 @@ class Life:
     | ``is_sealed`` | `seal` | whatever would change the session |
     | ``unsaved`` | `give_up`: keys whose changes were not saved, and are known to be lost | `warn_if_changed` |
     | ``subject_of clock`` | the manager | ``Session`` |
+    | ``since`` | load: when it was, as `own_ends.moment` counts | records |
     """
 
     __slots__ = (
@@ -52,6 +54,7 @@ class Life:
         "presented",
         "rejected",
         "sid",
+        "since",
         "subject_of",
         "term",
         "unsaved",
@@ -67,6 +70,7 @@ class Life:
     ) -> None:
         self.presented: Presented | None = presented
         self.clock: Clock = clock
+        self.since: int = moment()
         self.subject_of: Callable[[Mapping[str, Any]], str | None] = subject_of
         self.asked: Asked = ASKED_NOTHING
         self.created_at = created_at

@@ -37,11 +37,10 @@ class StoredSessions:
         link = self._needed()
         if not isinstance(sid, str):
             raise TypeError(f"revoke takes the sid of a session, which is text, as in session.sid; not {_kind(sid)}")
-        if subject is not None:
-            record = await link(link.records.get, sid)
-            if record is None or record.subject != _subject(subject):
-                return False
-        return await self._authority.end(sid, Why.REVOKED)
+        record = None if subject is None else await link(link.records.get, sid)
+        if subject is not None and (record is None or record.subject != _subject(subject)):
+            return False
+        return await self._authority.end(sid, Why.REVOKED, record)
 
     async def revoke_subject(self, subject: object, keep: Session | str | None) -> int:
         """Ends every session of a subject but the one to keep."""

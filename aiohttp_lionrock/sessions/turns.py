@@ -29,8 +29,8 @@ class Changed(NamedTuple, Generic[T]):
 
 
 class _Waiting(NamedTuple):
-    change: Change[object]
-    future: "asyncio.Future[Changed[object]]"
+    change: Change[Any]
+    future: "asyncio.Future[Changed[Any]]"
 
 
 class Turns:
@@ -49,7 +49,7 @@ class Turns:
         """
         if sid in self._waiting:
             future: asyncio.Future[Changed[T]] = asyncio.get_running_loop().create_future()
-            self._waiting[sid].append(_Waiting(change, future))  # type: ignore[arg-type]
+            self._waiting[sid].append(_Waiting(change, future))
             return await future
         self._waiting[sid] = []
         try:

@@ -83,9 +83,10 @@ class Watching:
         self._put(watcher)
         if every < self._pause:
             self._sooner.set()
-        if self._looking is None or self._looking.done():
+        loop = asyncio.get_running_loop()
+        if self._looking is None or self._looking.done() or self._looking.get_loop() is not loop:
             self._sooner = asyncio.Event()  # of the loop that runs now
-            self._looking = asyncio.get_running_loop().create_task(self._look_again_and_again())
+            self._looking = loop.create_task(self._look_again_and_again())
         return watcher
 
     def drop(self, watcher: Watcher) -> None:

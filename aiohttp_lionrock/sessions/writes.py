@@ -38,7 +38,8 @@ class Writes:
             return await self._continued(living(record), draft)
 
         stored, issued = await self._turns.change(draft.sid, draft.presented.record, change)
-        if state_of(stored) is State.ROTATING and stored.previous_jti == draft.presented.jti:
+        has_rotated = state_of(stored) is State.ROTATING and stored.previous_jti == draft.presented.jti
+        if has_rotated and not draft.reaches_nobody():
             self._start_leeway(stored, draft.now)
         return issued
 
@@ -75,8 +76,9 @@ class Writes:
     def _start_leeway(self, stored: JtiRecord, rotated: int) -> None:
         """Lets the leeway of the token before run, once its successor is stored and on its way.
 
-        Until then, and for ever where this process ends here, that token gets the successor at any time: a client
-        that never got it is not taken for a thief, whichever process it asks. The answer need not wait for it.
+        Until then, and for ever where the client has gone or this process ends here, that token gets the successor at
+        any time: a client that never got it is not taken for a thief, whichever process it asks. The answer need not
+        wait for it.
         """
 
         async def begin(record: JtiRecord | None) -> tuple[JtiRecord, None]:

@@ -48,15 +48,15 @@ def check_jti(jti: Any, has_storage: bool, has_refresh: bool, faults: Faults) ->
     faults.seconds("jti.reuse_leeway", jti.reuse_leeway, zero=True)
     faults.seconds("jti.max_clock_skew", jti.max_clock_skew, zero=True, most=LARGEST_SKEW)
     faults.seconds("jti.cache_ttl", jti.cache_ttl, zero=True)
-    if has_storage:
-        _check_jti_beside_storage(jti, has_refresh, faults)
-
-
-def _check_jti_beside_storage(jti: Any, has_refresh: bool, faults: Faults) -> None:
-    if jti.persist or jti.verify:
-        faults.add("jti.persist and jti.verify do what the storage does: give the storage or the callbacks")
     if jti.token_use == "refresh" and not has_refresh:  # noqa: S105
         faults.add("jti.token_use is refresh, but refresh tokens are off: no token would be covered")
+    if has_storage:
+        _check_jti_beside_storage(jti, faults)
+
+
+def _check_jti_beside_storage(jti: Any, faults: Faults) -> None:
+    if jti.persist or jti.verify:
+        faults.add("jti.persist and jti.verify do what the storage does: give the storage or the callbacks")
     if jti.require is False:
         faults.add("jti.require=False together with a storage would revive what was revoked: remove one of the two")
 

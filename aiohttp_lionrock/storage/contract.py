@@ -25,8 +25,8 @@ class JtiStorage(ABC):
     that several processes may share one. None blocks the event loop: a driver that blocks belongs in a thread. A
     driver's failure or time-out is always `StorageUnavailable`, raised ``from`` the driver's error and never showing a
     password; ``maybe_done=False`` where the call certainly changed nothing. A stored thing that is not a record is
-    `CorruptRecord`, which names its sid and hides no other record. A call before `open` or after `aclose` works or
-    raises StorageUnavailable. An acknowledged write is durable.
+    `CorruptRecord`, which names its sid; so does a call that meets it among others, and each of those can be had by
+    itself. A call before `open` or after `aclose` works or raises StorageUnavailable. An acknowledged write is durable.
 
     **Expiry.** A record is live while ``expires_at`` is later than ``clock()``; an expired one is absent to every call
     but `purge`. Time comes from ``self.clock`` alone, looked up at each call.

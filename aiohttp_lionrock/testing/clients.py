@@ -1,7 +1,6 @@
 """Helpers for tests of applications: log a client of aiohttp in, look at its session, let its access token expire."""
 
 import base64
-import os
 from collections.abc import Mapping, Sequence
 from http.cookies import SimpleCookie
 from typing import Any
@@ -56,7 +55,7 @@ def expire_access(client: Client, *, env: Mapping[str, str] | None = None) -> No
     """
     manager = _manager_of(client)
     policy = manager.config.access
-    keys, codec = KeyRing.find(manager.config, os.environ, env or {}), TokenCodec(manager.config)
+    keys, codec = KeyRing.find(manager.config, manager.environ, env or {}), TokenCodec(manager.config)
     token = next((cookie.value for cookie in client.session.cookie_jar if cookie.key == policy.name), None)
     if token is None or keys is None:
         raise RuntimeError(f"the client has no cookie {policy.name} to expire: log in first")

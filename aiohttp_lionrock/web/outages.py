@@ -55,18 +55,25 @@ class Outages:
 
     async def _wait_for_end(self) -> None:
         while True:
-            await self._pause()
-            with contextlib.suppress(StorageUnavailable):
+            is_hopeful = await self._pause()
+            if self._manager.storage is None and not is_hopeful:
+                continue  # callbacks cannot be asked but by a request
+            try:
                 await self._manager.open()
-                break
+            except Exception as exc:  # a storage that was put right the wrong way may raise anything
+                logger.debug("the session storage cannot be opened: %s", exc)
+                continue
+            break
         self._watch, self.is_on = None, False
         self._manager.events.tell(SessionEvent("storage_up"))
         logger.warning("the session storage answers again; %d requests got 503", self._refused)
 
-    async def _pause(self) -> None:
-        """Until there is hope, or it is time to look anyway."""
+    async def _pause(self) -> bool:
+        """Until there is hope, which it returns, or it is time to look anyway."""
         await asyncio.sleep(SHORTEST_PAUSE)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PAUSE * random.uniform(0.5, 1.5)):  # noqa: S311 - spreads many processes over time
                 await self._hope.wait()
+        is_hopeful = self._hope.is_set()
         self._hope.clear()
+        return is_hopeful

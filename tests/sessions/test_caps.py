@@ -69,7 +69,32 @@ async def test_of_fifty_logins_at_once_five_are_left(storage: JtiStorage, clock:
     browsers = await asyncio.gather(*(log_in(managers[number % 2]) for number in range(50)))
     left = {record.sid for record in await managers[0].sessions("ann")}
     assert len(left) == 5
-    assert left < {browser.sid for browser in browsers}
+    assert left <= {browser.sid for browser in browsers if browser.cookies}
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["visitor", "logged in before"])
+async def test_two_logins_at_once_of_one_browser_leave_it_logged_in(
+    storage: JtiStorage, clock: FakeClock, again: bool
+) -> None:
+    managers = [manager_of(Interleaved(storage, seed), clock, max_sessions=1) for seed in range(2)]
+    for number in range(30):
+        browser = Browser(managers[0])
+        if again:
+            await browser.log_in(f"ann {number}")
+
+        async def log_in_in_a_tab(
+            manager: SessionManager, browser: Browser = browser, user: str = f"ann {number}"
+        ) -> None:
+            tab = browser.copy(manager)
+            await tab.log_in(user)
+            browser.receive(tab.changes)
+
+        await asyncio.gather(*map(log_in_in_a_tab, managers))
+        assert await browser.is_logged_in()
+        for manager in managers:
+            await manager.aclose()
+            await manager.open()
+        assert len(await managers[0].sessions(f"ann {number}")) == 1
 
 
 async def test_logins_at_once_share_the_work_of_making_room(clock: FakeClock) -> None:
@@ -77,7 +102,7 @@ async def test_logins_at_once_share_the_work_of_making_room(clock: FakeClock) ->
     managers = [manager_of(storage, clock, max_sessions=5) for _ in range(2)]
     await asyncio.gather(*(log_in(managers[number % 2]) for number in range(50)))
     assert len(await managers[0].sessions("ann")) == 5
-    assert storage.calls.count("delete") < 45 * 6  # each for itself would end nearly all that the others end
+    assert storage.calls.count("replace") < 45 * 6  # each for itself would end nearly all that the others end
 
 
 async def test_a_storage_that_still_lists_what_is_gone_keeps_no_login_waiting(clock: FakeClock) -> None:

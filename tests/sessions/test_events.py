@@ -61,6 +61,15 @@ async def test_who_leaves_a_user_for_another_ends_one_session_and_starts_another
     assert ear.take() == [("ended", "ann", "logout"), ("started", "bob")]
 
 
+async def test_who_leaves_a_session_that_was_ended_meanwhile_ends_it_no_second_time(ear: Ear, browser: Browser) -> None:
+    await browser.log_in()
+    late = await browser.visit()
+    assert await ear.manager.revoke(late.sid)
+    late["sub"] = "bob"
+    await ear.manager.save(late)
+    assert (ear.manager.stats["ended"], ear.manager.stats["ended.revoked"]) == (1, 1)
+
+
 async def test_revocations_say_what_they_were(ear: Ear, browser: Browser, manager: SessionManager) -> None:
     others = [Browser(manager) for _ in range(3)]
     for one in (browser, *others):

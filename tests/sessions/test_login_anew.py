@@ -82,6 +82,23 @@ async def test_the_login_stands_in_every_order_of_the_calls_and_has_nothing_of_w
     assert [(event.name, event.subject) for event in told] == [("started", "ann")] * 3
 
 
+async def test_what_was_ended_before_a_session_was_loaded_is_no_end_of_that_session(
+    storage: JtiStorage, clock: FakeClock
+) -> None:
+    manager = make_manager(storage, clock)
+    browser = Browser(manager)
+    await browser.log_in()
+    await manager.revoke_subject("ann")
+    await browser.log_in(cart=["tea"])
+
+    def log_in_again(session: Session) -> None:
+        session.renew()
+        session["sub"] = "ann"
+
+    await browser.visit(log_in_again)
+    assert (await browser.visit())["cart"] == ["tea"]
+
+
 async def test_a_session_that_was_saved_so_can_be_saved_again(storage: JtiStorage, clock: FakeClock) -> None:
     manager = make_manager(storage, clock)
     browser = Browser(manager)

@@ -14,6 +14,7 @@ from support.storages import FaultyStorage
 from aiohttp_lionrock import JtiRecord, MemoryStorage, Session, SessionManager, StorageUnavailable
 from aiohttp_lionrock.errors import DuplicateRecord, TokenRevoked, TokenSuperseded
 from aiohttp_lionrock.sessions import repairs
+from aiohttp_lionrock.sessions.everyone import mark_of
 from aiohttp_lionrock.testing import FakeClock
 
 Act = Callable[[Session], object]
@@ -542,3 +543,14 @@ async def test_a_renewal_that_is_cancelled_while_it_waits_its_turn_is_not_made_a
         if not cancelled:
             return
     pytest.fail("the requests never came to their end")
+
+
+@pytest.mark.parametrize("sid", ["", "x" * 513, "a\x00b", 5])
+def test_a_session_made_by_hand_has_a_sid_that_a_token_can_have(sid: Any) -> None:
+    with pytest.raises(ValueError, match=r"^sid must be text of 1 to 512 characters"):
+        Session({"sub": "ann"}, sid=sid)
+
+
+async def test_no_session_made_by_hand_logs_everyone_out(world: World) -> None:
+    with pytest.raises(ValueError, match="is reserved"):
+        await world.manager.save(Session({"sub": "eve"}, sid=mark_of(None)))

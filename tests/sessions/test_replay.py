@@ -21,6 +21,8 @@ from support.storages import Interleaved
 from aiohttp_lionrock import JtiEvent, MemoryStorage, Session, TokenReused, TokenRevoked, TokenSuperseded
 from aiohttp_lionrock.testing import FakeClock
 
+TIMEOUT = 0.1  # seconds, of the storage
+
 
 async def stolen(browser: Browser, clock: FakeClock) -> Browser:
     """A thief with a refresh token that its owner has rotated away."""
@@ -52,6 +54,25 @@ async def test_a_replay_is_told_to_every_listener_with_what_was_presented(browse
     assert event.payload == presented
     assert event.config is browser.manager.config
     assert event.env is None
+
+
+async def test_no_answer_waits_for_a_listener_and_none_is_cut_off(clock: FakeClock) -> None:
+    browser = Browser(make_manager(MemoryStorage(clock=clock), clock, storage_timeout=TIMEOUT))
+    begun, done = asyncio.Event(), asyncio.Event()
+    heard: list[JtiEvent] = []
+
+    async def send_mail(event: JtiEvent) -> None:
+        begun.set()
+        await asyncio.sleep(2 * TIMEOUT)
+        done.set()
+
+    browser.manager.on_reuse += [send_mail, heard.append]
+    thief = await stolen(browser, clock)
+    async with asyncio.timeout(TIMEOUT):
+        assert isinstance((await thief.refresh()).rejected, TokenRevoked)
+    assert (begun.is_set(), done.is_set(), len(heard)) == (True, False, 1)
+    await browser.manager.aclose()
+    assert done.is_set()
 
 
 async def test_twenty_replays_at_once_revoke_once_and_are_told_once(clock: FakeClock) -> None:
@@ -95,6 +116,7 @@ async def test_a_listener_may_revoke_everything_the_user_has(browser: Browser, c
     await elsewhere.log_in()
     thief = await stolen(browser, clock)
     await thief.refresh()
+    await browser.manager.events.aclose()  # what listens has been waited for
     assert not await elsewhere.is_logged_in()
 
 

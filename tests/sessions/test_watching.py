@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp_lionrock_sqlite import SqliteStorage
@@ -32,6 +33,48 @@ async def test_a_new_session_is_not_watched(manager: SessionManager, browser: Br
     assert manager.watch(await browser.visit(), print) is None
     await browser.log_in()
     assert manager.watch(await browser.log_out(), print) is None
+
+
+@pytest.mark.parametrize("every", [None, 0, -1, float("nan"), "5"])
+async def test_an_interval_that_is_none_is_refused_and_ends_no_other_watch(
+    manager: SessionManager, browser: Browser, clock: FakeClock, every: Any
+) -> None:
+    ended: list[str] = []
+    await browser.log_in()
+    await watched(manager, browser, ended)
+    with pytest.raises(ValueError, match=r"^every must be a positive number of seconds"):
+        await watched(manager, browser, ended, every)
+    assert manager.storage is not None
+    await manager.storage.delete(browser.access["sid"])
+    await looked()
+    assert ended == ["ended elsewhere"]
+
+
+def test_a_manager_watches_in_the_loop_after_one_that_was_given_up(clock: FakeClock) -> None:
+    manager = make_manager(MemoryStorage(clock=clock), clock)
+    ended: list[str] = []
+
+    async def watch() -> Browser:
+        browser = Browser(manager)
+        await browser.log_in()
+        await watched(manager, browser, ended)
+        await asyncio.sleep(0)
+        return browser
+
+    async def watch_and_end() -> None:
+        browser = await watch()
+        assert manager.storage is not None
+        await manager.storage.delete(browser.access["sid"])
+        await looked()
+
+    given_up = asyncio.new_event_loop()
+    given_up.run_until_complete(watch())
+    [left] = asyncio.all_tasks(given_up)
+    asyncio.run(watch_and_end())
+    assert ended == ["ended elsewhere"]
+    left.cancel()
+    given_up.run_until_complete(asyncio.gather(left, return_exceptions=True))
+    given_up.close()
 
 
 async def test_who_stops_hears_nothing(manager: SessionManager, browser: Browser) -> None:

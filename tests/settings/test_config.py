@@ -369,6 +369,7 @@ def test_jti_covers_the_tokens_that_it_should(settings: dict[str, Any], covered:
         ({"jti": False, "storage": "memory://"}, "switched off"),
         ({"jti": {"verify": honour}, "storage": "memory://"}, "the storage or the callbacks"),
         ({"jti": {"token_use": "refresh"}, "storage": "memory://"}, "refresh tokens are off"),
+        ({"jti": {"token_use": "refresh", "verify": honour}}, "refresh tokens are off"),
         ({"jti": {"require": False}, "storage": "memory://"}, "would revive what was revoked"),
     ],
     ids=str,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp_lionrock_sqlite import SqliteStorage, connection, database
 
+from aiohttp_lionrock import SessionConfig, SessionManager
 from aiohttp_lionrock.errors import ConfigError, LionRockError, StorageUnavailable
 from aiohttp_lionrock.storage import JtiRecord
 
@@ -77,6 +78,22 @@ async def test_a_file_whose_journal_cannot_be_a_wal_is_refused(path: Path, monke
     message = await refusal(SqliteStorage(path), ConfigError)
     assert "its journal stays in mode 'delete'" in message
     assert "local file system" in message
+
+
+async def test_who_gives_up_opening_closes_nothing_that_another_manager_opens(path: Path) -> None:
+    storage = SqliteStorage(path)
+    one, other = (SessionManager(SessionConfig(secret="s" * 16 + "t" * 32, storage=storage)) for _ in range(2))
+    given_up, opening = asyncio.create_task(one.open()), asyncio.create_task(other.open())
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await one.aclose()
+    await opening
+    session = await other.load({})
+    session["sub"] = "ann"
+    assert await other.save(session)
+    await other.aclose()
+    with pytest.raises(StorageUnavailable, match="not open"):
+        await storage.ping()
 
 
 async def assert_no_more_held(folder: Path, before: tuple[set[int], list[str]]) -> None:

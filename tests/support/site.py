@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from support.storages import FaultyStorage
 from support.visitor import Visitor, install, start
 
 from aiohttp_lionrock import get_session
@@ -17,7 +16,7 @@ TIMEOUT = 0.05  # seconds that a server of these tests waits for its storage
 class Site:
     """A small site, its visitor, and what its handlers saw."""
 
-    def __init__(self, storage: FaultyStorage, **settings: Any) -> None:
+    def __init__(self, storage: Any, **settings: Any) -> None:
         self.app = web.Application()
         self.storage = storage
         self.manager = install(self.app, storage=storage, storage_timeout=TIMEOUT, **settings)

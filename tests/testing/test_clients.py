@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import CookieJar, DummyCookieJar, web
 
-from aiohttp_lionrock import get_manager, get_session, setup
+from aiohttp_lionrock import SessionConfig, SessionManager, get_manager, get_session, setup
 from aiohttp_lionrock.testing import FakeClock, FaultyStorage, expire_access, log_in, session_of
 
 
@@ -97,6 +97,18 @@ async def test_an_access_token_expires_at_once(aiohttp_client, session_settings,
         assert (await ask(client))[0] == "ann"
     else:
         assert (subject, fault) == (None, "TokenExpired")
+
+
+async def test_an_access_token_expires_whatever_environment_its_secret_comes_from(aiohttp_client) -> None:
+    config = SessionConfig(storage="memory://", refresh_token=True, cookie={"secure": False})
+    app = web.Application()
+    setup(app, manager=SessionManager(config, environ={"SESSION_SECRET": "of this manager alone, 32 bytes long"}))
+    app.router.add_get("/me", me)
+    client = await aiohttp_client(app)
+    session = await log_in(client, {"sub": "ann"})
+    expire_access(client)
+    assert await ask(client) == ["ann", session.sid, "NoneType"]
+    assert len(client.session.cookie_jar) == 2
 
 
 async def test_nothing_expires_where_nobody_is_logged_in(aiohttp_client, session_settings) -> None:

@@ -60,13 +60,16 @@ class Site:
 
     async def ask_and_go(self, browser: Browser, only: str | None = None) -> None:
         """One request whose client closes the connection once the server is at work on it; then all is settled."""
+        before = asyncio.all_tasks()
         async with self.http(browser, only) as http:
             request = asyncio.create_task(http.get(self.url))
             async with asyncio.timeout(PATIENCE):
                 await self.doors.reached.wait()
             request.cancel()
             await asyncio.gather(request, return_exceptions=True)
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(PATIENCE):
+            while asyncio.all_tasks() > before:
+                await asyncio.sleep(0.005)
 
     async def ask(self, browser: Browser) -> int:
         self.dawdles = False
@@ -159,13 +162,17 @@ async def test_a_visitor_whose_login_went_nowhere_is_the_visitor_of_before(site:
     assert await site.ask(browser) == 200
 
 
+@pytest.mark.parametrize("moment", [in_the_handler, in_the("replace")], ids=lambda moment: moment.__name__)
+@pytest.mark.parametrize("act", [Session.keys, Session.changed], ids=["read", "write"])
 async def test_a_refresh_that_reached_nobody_costs_nothing_however_late_the_client_comes_back(
-    site: Site, clock: FakeClock
+    site: Site, clock: FakeClock, moment: Moment, act: Callable[[Session], object]
 ) -> None:
     browser = Browser(site.manager)
     await browser.log_in()
-    site.act, site.dawdles = lambda session: None, True
+    site.act = act
+    moment(site)
     await site.ask_and_go(browser, only=REFRESH)
+    site.doors.closed.clear()
     clock.advance(10 * LEEWAY)
     assert (await browser.refresh()).subject == "ann"
 

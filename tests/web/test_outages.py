@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,16 @@ from support.storages import FaultyStorage
 from support.visitor import Answer, Visitor, start
 from support.webapp import BOTH, application, ask, wrapped
 
-from aiohttp_lionrock import CorruptRecord, MemoryStorage, SessionManager, StorageUnavailable, get_manager, get_session
+from aiohttp_lionrock import (
+    CorruptRecord,
+    JtiConfig,
+    JtiEvent,
+    MemoryStorage,
+    SessionManager,
+    StorageUnavailable,
+    get_manager,
+    get_session,
+)
 from aiohttp_lionrock.sessions import repairs
 from aiohttp_lionrock.web import outages
 
@@ -299,6 +309,47 @@ async def test_the_end_of_an_outage_is_seen_without_any_request(
     await until(lambda: len(lines(caplog)) == 2)
     assert "not available at start" in lines(caplog)[0]
     assert "answers again; 1 requests got 503" in lines(caplog)[1]
+
+
+async def test_an_outage_is_over_although_its_storage_was_put_right_the_wrong_way_first(
+    aiohttp_client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outages, "PAUSE", 0.02)
+    file = tmp_path / "volume" / "sessions.db"
+    site = Site(f"sqlite:///{file}")
+    stats = site.manager.stats
+    visitor = await site.start(aiohttp_client)
+    assert_unavailable(await visitor.get("/write"))
+    file.mkdir(parents=True)  # a folder where the file ought to be is a wrong configuration
+    await asyncio.sleep(0.2)
+    assert (stats["storage_down"], stats["storage_up"]) == (1, 0)
+    file.rmdir()
+    await until(lambda: stats["storage_up"] == 1)
+    assert (await visitor.get("/write")).status == 200
+
+
+async def test_an_outage_of_callbacks_is_over_when_a_session_is_served_again(
+    aiohttp_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def verify(event: JtiEvent) -> bool:
+        if is_away:
+            await asyncio.Event().wait()
+        return True
+
+    monkeypatch.setattr(outages, "PAUSE", 0.02)
+    is_away = False
+    site = Site(None, jti=JtiConfig(verify=verify, token_use="both"))
+    stats = site.manager.stats
+    visitor = await site.start(aiohttp_client)
+    await visitor.get("/log_in")
+    is_away = True
+    for _ in range(5):
+        assert_unavailable(await visitor.get("/look"))
+        await asyncio.sleep(0.05)
+    assert (stats["storage_down"], stats["storage_up"]) == (1, 0)
+    is_away = False
+    assert (await visitor.get("/look")).status == 200
+    await until(lambda: stats["storage_up"] == 1)
 
 
 async def test_an_app_that_ends_in_an_outage_ends_in_peace(

@@ -74,6 +74,7 @@ class Beginnings:
             signer=signer,
             until=draft.life.term.until,
             place=place,
+            predecessor=None if old is None or old.subject != subject else old.sid,
         )
         await self._insert(self._caps.first(record) if plan.begins else record)
         try:

@@ -126,10 +126,11 @@ class Caps:
         return SessionLimitReached(f"the user has {self._most} sessions already, as many as max_sessions allows")
 
     async def _listed(self, subject: str, left: str | None = None) -> list[JtiRecord]:
-        """The sessions that count or wait, oldest first."""
+        """The sessions that count or wait, oldest first; of one that is being renewed what takes over."""
         try:
             listed = await self._storage.list_subject(subject)
         except CorruptRecord:
             return []  # one that cannot be read keeps nobody out
-        alive = [other for other in listed if state_of(other) is not State.SUPERSEDED and other.sid != left]
+        former = {left, *(other.predecessor for other in listed)}
+        alive = [other for other in listed if state_of(other) is not State.SUPERSEDED and other.sid not in former]
         return sorted(alive, key=lambda other: (other.place or 0, other.created_at, other.sid))

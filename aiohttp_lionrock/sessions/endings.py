@@ -5,20 +5,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import CorruptRecord, StorageUnavailable
-from ..storage.contract import JtiRecord, JtiStorage
+from ..storage.contract import JtiRecord
 from .events import Events, SessionEvent, Why
+from .living import LivingRecords
 from .repairs import Repairs, Urgency
 from .verdicts import State, is_somebodys, state_of
 
 __all__ = ["Endings"]
 
 LONGEST_CHAIN = 1000  # renewals within the ten minutes that a superseded record stays
+MOST_ONE_BY_ONE = 1000  # sessions of one user
 
 
 class Endings:
     """Ends the sessions of a storage, and tells so."""
 
-    def __init__(self, storage: JtiStorage, repairs: Repairs, events: Events) -> None:
+    def __init__(self, storage: LivingRecords, repairs: Repairs, events: Events) -> None:
         self._storage = storage
         self._repairs = repairs
         self._events = events
@@ -70,18 +72,34 @@ class Endings:
         return record is not None and record.signer in signers and await self.end(sid, Why.LOGOUT, record)
 
     async def end_subject(self, subject: str, keep: str | None) -> int:
-        """Ends every session of a subject but the sid ``keep``; returns how many were alive."""
+        """Ends every session of a subject but the one of the sid ``keep``; returns how many were alive."""
         try:
             listed = await self._storage.list_subject(subject)
         except CorruptRecord:
             listed = []  # one that cannot be read keeps no other alive
-        ended = [record for record in listed if record.sid != keep]
-        removed = await self._storage.delete_subject(subject, keep)
+        kept = _kin(listed, keep)
+        ended = [record for record in listed if record.sid not in kept]
+        if keep is not None and listed and len(ended) <= MOST_ONE_BY_ONE:
+            removed = await self._remove(ended)
+            await self._storage.remove_hidden(subject)
+        else:
+            removed = await self._storage.delete_subject(subject, keep)
         former = _former(ended)
         alive = [record for record in ended if is_somebodys(record)]
         for record in alive:
             self._tell(record, Why.REVOKED_SUBJECT, former.get(record.sid, ()))
         return max(0, removed - (len(ended) - len(alive)))
+
+    async def _remove(self, records: Sequence[JtiRecord]) -> int:
+        """Removes these alone, and not what a session that is kept may go on as since they were listed."""
+
+        async def remove(sid: str) -> bool:
+            try:
+                return await self._storage.delete(sid) is not None
+            except CorruptRecord:  # it is removed all the same
+                return True
+
+        return sum(await asyncio.gather(*(remove(record.sid) for record in records)))
 
     def _tell(self, record: JtiRecord, why: Why, former: Iterable[str]) -> None:
         self._events.tell(SessionEvent("ended", record.sid, record.subject, tuple(former), why))
@@ -108,6 +126,16 @@ class Endings:
             return True
 
         self._repairs.add(Urgency.HELD, f"end {superseded.sid}", end)
+
+
+def _kin(records: Sequence[JtiRecord], sid: str | None) -> set[str | None]:
+    """The sids that are one session with this one: whatever it goes on as, be the hand-over done or not."""
+    kin, size = {sid}, 0
+    while size < len(kin):
+        size = len(kin)
+        kin |= {record.sid for record in records if record.predecessor is not None and record.predecessor in kin}
+        kin |= {record.successor for record in records if record.successor is not None and record.sid in kin}
+    return kin
 
 
 def _former(records: Sequence[JtiRecord]) -> Mapping[str, list[str]]:

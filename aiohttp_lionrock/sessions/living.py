@@ -112,6 +112,13 @@ class LivingRecords(JtiStorage):
                 over = sum(self._is_over(record) for record in listed if record.sid != keep)
         return max(0, await self._inner.delete_subject(subject, keep) - over)
 
+    async def remove_hidden(self, subject: str) -> None:
+        """Removes those of a subject that are over."""
+        if self._marks:
+            for record in await self._inner.list_subject(subject):
+                if self._is_over(record):
+                    await self._inner.delete(record.sid)
+
     async def purge(self, limit: int) -> int:
         return await self._inner.purge(limit)
 

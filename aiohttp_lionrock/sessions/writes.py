@@ -70,6 +70,7 @@ class Writes:
             metadata=merged_labels(record.metadata, draft.life.asked.labels),
             seen_at=self._sightings.seen_at(record, draft.now),
             signer=presented.keys.signer,
+            predecessor=None,
         )
         return successor, issued
 

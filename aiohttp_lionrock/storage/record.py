@@ -14,6 +14,8 @@ MAX_SIGNER = 64
 MAX_METADATA_BYTES = 1024  # of UTF-8, names and values together
 MAX_NUMBER = 2**53  # what every database and JavaScript keep exactly
 
+_OPTIONAL_TEXTS = ("access_jti", "refresh_jti", "previous_jti", "subject", "successor", "signer", "predecessor")
+
 _decode = json.JSONDecoder().raw_decode
 
 
@@ -30,7 +32,8 @@ class JtiRecord:
     ``rotated_at`` says since when. ``seen_at`` is about when the session was last used, None: not since it began.
     ``signer`` is a name of the secret that its tokens were last signed with, of at most 64 characters. ``until`` is the
     end that the application has set to this one session, None: none. ``place`` is higher than that of every session
-    which the same subject had when this one began, where their number is limited.
+    which the same subject had when this one began, where their number is limited. ``predecessor`` is the sid that a
+    renewed session had before, until it is written again: the two are one session, also while both are stored.
     """
 
     sid: str
@@ -48,6 +51,7 @@ class JtiRecord:
     signer: str | None = None
     until: int | None = None
     place: int | None = None
+    predecessor: str | None = None
 
     def __post_init__(self) -> None:
         if not self._is_plain():
@@ -60,10 +64,10 @@ class JtiRecord:
         """What is neither key, version, time of life nor subject, as one text that an engine keeps without reading it.
 
         An engine needs six columns: ``sid``, ``version``, ``expires_at``, ``created_at``, ``subject`` and this text,
-        which has at most 34 KiB in UTF-8 and no NUL.
+        which has at most 40 KiB in UTF-8 and no NUL.
         """
         kept: list[Any] = [self.access_jti, self.refresh_jti, self.previous_jti, self.rotated_at, self.successor]
-        kept += (self.metadata or None, self.seen_at, self.signer, self.until, self.place)
+        kept += (self.metadata or None, self.seen_at, self.signer, self.until, self.place, self.predecessor)
         while kept and kept[-1] is None:
             kept.pop()
         return encode(kept).decode()
@@ -80,7 +84,7 @@ class JtiRecord:
             raise ValueError(f"what was packed cannot be read: {exc}") from exc
         if type(kept) is not list or end != len(packed):
             raise ValueError("what was packed is not a JSON array")
-        access, refresh, previous, rotated_at, successor, metadata, *rest = [*kept, *_NOTHING_KEPT][:10]
+        access, refresh, previous, rotated_at, successor, metadata, *rest = [*kept, *_NOTHING_KEPT][:11]
         return cls(
             sid,
             version,
@@ -99,7 +103,7 @@ class JtiRecord:
     def _is_plain(self) -> bool:
         """Whether this is the usual record, with UUIDs and times, which a glance shows to be sound."""
         ids = (self.sid, self.access_jti, self.refresh_jti, self.previous_jti)
-        texts = (*ids, self.subject, self.successor, self.signer)
+        texts = (*ids, self.subject, self.successor, self.signer, self.predecessor)
         optional = (self.rotated_at, self.seen_at, self.until, self.place)
         try:
             text = "".join([text for text in texts if text is not None])
@@ -117,7 +121,7 @@ class JtiRecord:
     def _check_fields(self) -> None:
         if not self.sid:
             raise ValueError("JtiRecord.sid must not be empty")
-        for name in ("sid", "access_jti", "refresh_jti", "previous_jti", "subject", "successor", "signer"):
+        for name in ("sid", *_OPTIONAL_TEXTS):
             value = getattr(self, name)
             if value is None and name != "sid":
                 continue
@@ -145,4 +149,4 @@ class JtiRecord:
             raise ValueError(f"JtiRecord.metadata must be at most {MAX_METADATA_BYTES} bytes, this is {size}")
 
 
-_NOTHING_KEPT = (None,) * 10
+_NOTHING_KEPT = (None,) * 11

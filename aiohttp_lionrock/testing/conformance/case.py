@@ -29,6 +29,7 @@ EVERY_FIELD: dict[str, Any] = {
     "signer": "a secret's name",
     "until": 1_900_000_000,
     "place": 3,
+    "predecessor": "before",
 }
 """Each field that a record may leave out, with a value of its own."""
 

@@ -93,7 +93,7 @@ class Beginnings:
             if plan.begins:
                 await self._caps.make_room(draft.sid, draft.subject)
                 return issued
-            return await self._with_term(record, draft, issued)
+            return await self._in_step(record, draft, issued)
         except TokenRevoked:
             if draft.presented.subject == draft.subject:
                 self._undoing.start(draft.sid)  # what it took over from would be too many as well
@@ -104,16 +104,22 @@ class Beginnings:
             self._undoing.take_back(draft)
             raise
 
-    async def _with_term(self, record: JtiRecord, draft: Draft, issued: list[Issued]) -> list[Issued]:
-        """The tokens once more, and a record for them, where the session before got an end of its own meanwhile."""
-        term = draft.life.term
-        if draft.handed_over is not None:
-            draft.keep_term(draft.handed_over)
-        if draft.life.term == term:
+    async def _in_step(self, record: JtiRecord, draft: Draft, issued: list[Issued]) -> list[Issued]:
+        """The tokens, and the record, with the end and the labels that the session before was given meanwhile."""
+        before, term = draft.handed_over, draft.life.term
+        if before is None:
             return issued
-        issued = self._grants.sign(draft, Grant(record.access_jti, record.refresh_jti))
-        shorter = replace(record, version=2, expires_at=latest_exp(issued), until=draft.life.term.until)
-        await self._records.replace(shorter, record.version)  # if it was ended meanwhile, its tokens are refused anyway
+        draft.keep_term(before)
+        if draft.life.term != term:
+            issued = self._grants.sign(draft, Grant(record.access_jti, record.refresh_jti))
+        labels, known = record.metadata, draft.presented.record
+        if known is not None and before.metadata != known.metadata:
+            labels = merged_labels(before.metadata, draft.life.asked.labels)
+        if draft.life.term != term or labels != record.metadata:
+            now = replace(
+                record, version=2, expires_at=latest_exp(issued), until=draft.life.term.until, metadata=labels
+            )
+            await self._records.replace(now, record.version)  # if it was ended meanwhile, its tokens are refused anyway
         return issued
 
     async def _insert(self, record: JtiRecord) -> None:

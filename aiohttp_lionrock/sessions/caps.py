@@ -74,13 +74,13 @@ class Caps:
         while listed := await self._listed(subject):
             if all(other.sid != sid for other in listed[-self._most :]):
                 raise TokenRevoked("logins at the same moment have taken all places that max_sessions allows the user")
-            surplus = [other for other in listed[: -self._most] if other not in gone]
-            if not surplus:
+            if await self._end([other for other in listed[: -self._most] if other not in gone], gone):
                 break
-            await self._end(surplus, gone)
 
-    async def _end(self, surplus: list[JtiRecord], gone: set[JtiRecord]) -> None:
-        """Ends these, more at a time as long as nobody else ends the same: of many logins each begins elsewhere.
+    async def _end(self, surplus: list[JtiRecord], gone: set[JtiRecord]) -> bool:
+        """Ends these, more at a time as long as nobody else does; False where somebody did, and others may be too many.
+
+        Of many logins at once each begins elsewhere.
 
         ``gone`` is what need not be ended any more, be it listed or not.
         """
@@ -91,8 +91,9 @@ class Caps:
             gone.update(batch)
             ended = await asyncio.gather(*(self._endings.end_listed(other, Why.CAP) for other in batch))
             if not all(ended):
-                return
+                return False
             at_once = min(2 * at_once, MOST_AT_ONCE)
+        return True
 
     def _may_refuse(self, subject: str | None) -> bool:
         return self._refuses and self._most is not None and subject is not None

@@ -68,8 +68,11 @@ class JtiAuthority(ABC):
     async def issue(self, draft: Draft, plan: Plan) -> list[Issued]:
         """Signed tokens, recorded. Raises TokenRevoked where the session was ended meanwhile."""
 
-    def take_back(self, draft: Draft) -> None:
-        """Undoes what `issue` has begun or moved for a client that has gone away, in the background."""
+    def take_back(self, draft: Draft, *, ends: bool) -> None:
+        """Undoes what `issue` has begun or moved for a client that has gone away, in the background.
+
+        ``ends``: what it took over from stays ended.
+        """
 
     async def end(self, sid: str, why: Why, known: JtiRecord | None = None) -> bool:
         """Ends a session, and what it goes on as; True for the one caller that ended something alive.

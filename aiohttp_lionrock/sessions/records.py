@@ -101,12 +101,14 @@ class RecordJti(JtiAuthority):
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
-            if draft.life.asked.level is not Level.END:  # a logout holds, whoever waits for it
-                work.add_done_callback(lambda done: self._forget(draft, done))
+            work.add_done_callback(lambda done: self._forget(draft, done))
             raise
 
-    def take_back(self, draft: Draft) -> None:
-        self._undoing.take_back(draft)
+    def take_back(self, draft: Draft, *, ends: bool) -> None:
+        if ends:
+            self._undoing.start(draft.sid)
+        else:
+            self._undoing.take_back(draft)
 
     async def end(self, sid: str, why: Why, known: JtiRecord | None = None) -> bool:
         ended = await self._revoking(self._link(self._endings.end, sid, why, known))
@@ -146,9 +148,9 @@ class RecordJti(JtiAuthority):
         return work
 
     def _forget(self, draft: Draft, work: "asyncio.Future[list[Issued]]") -> None:
-        """Takes back what was done for a caller that went away: the cookies will not be sent."""
+        """Takes back what was done for a caller that went away, but no logout: the cookies will not be sent."""
         if not work.cancelled() and work.exception() is None:
-            self._undoing.take_back(draft)
+            self.take_back(draft, ends=draft.life.asked.level is Level.END)
 
     async def _revoking(self, call: Coroutine[Any, Any, T]) -> T:
         """What a revocation has begun is finished, and nothing is trusted that was read before it was done."""

@@ -68,8 +68,11 @@ class Saver:
             await self._authority.end_refused(presented.refused_sid, presented.keys.signers)
         if planned.act is _END:
             return await self._end(life, presented)
-        if is_awaited is not None and not is_awaited() and _is_for_the_cookies(planned, life.asked):
-            return []
+        if is_awaited is not None and not is_awaited():
+            if planned.leaves:
+                return await self._end(life, presented)  # what would begin in its place reaches nobody
+            if _is_for_the_cookies(planned, life.asked):
+                return []
         if planned.leaves:
             life.data.keep_assigned()
         if planned.begins and not life.asked.sets_term:
@@ -114,8 +117,8 @@ class Saver:
             if draft.sid == life.sid and begins_another:
                 life.take_new_sid()  # whoever saves again must not meet what is being undone
             raise
-        if begins_another and not planned.leaves and draft.reaches_nobody():
-            self._authority.take_back(draft)
+        if begins_another and draft.reaches_nobody():
+            self._authority.take_back(draft, ends=planned.leaves)
             life.take_new_sid()
             return []
         return issued
@@ -202,8 +205,8 @@ def _drop_changes(life: Life, why: str) -> None:
 
 
 def _is_for_the_cookies(planned: Plan, asked: Asked) -> bool:
-    """Whether a plan is of no use where its cookies reach nobody: it ends nothing, and labels no record."""
-    return not planned.leaves and not (planned.act is _WRITE and asked.labels)
+    """Whether a plan is of no use where its cookies reach nobody: it labels no record."""
+    return planned.act is not _WRITE or not asked.labels
 
 
 def _with_age(issued: list[Issued], max_age: int | None) -> list[CookieChange]:

@@ -1,6 +1,8 @@
 """Flash messages: what the next page that shows messages tells the visitor, once."""
 
+import json
 from collections.abc import Iterator, Sequence
+from math import ceil
 from typing import Any, NamedTuple, overload
 
 from aiohttp import hdrs, web
@@ -12,9 +14,10 @@ from .visit import get_session
 __all__ = ["Flash", "Flashes", "flash", "flashes"]
 
 KEY = "_flashes"  # of the session: a list of [text, category], oldest first
-MOST_BYTES = 1024  # of all messages: they travel in the cookies
+MOST_BYTES = 1024  # of all messages as JSON: they travel in the cookies
 MOST_BYTES_OF_CATEGORY = 64
 CUT = "…"
+LARGEST_CHARACTER = 6  # bytes of JSON
 OVERHEAD = 8  # bytes for each message beside its words
 
 
@@ -28,7 +31,7 @@ class Flash(NamedTuple):
 async def flash(request: web.Request, text: str, category: str = "message") -> None:
     """Keeps a message, through redirects too, until `flashes` gives it out.
 
-    Messages are kept in the session: 1 KiB of UTF-8 together. Beyond that the oldest are dropped, and a single longer
+    Messages are kept in the session: 1 KiB of JSON together. Beyond that the oldest are dropped, and a single longer
     one is shortened. Raises SessionDataError where it is not text, SessionSealed once the response is on its way.
     """
     session = await get_session(request)
@@ -91,16 +94,22 @@ def _is_message(one: object) -> bool:
 
 
 def _size(message: Sequence[str]) -> int:
-    return OVERHEAD + sum(len(_utf8(word)) for word in message)
+    return OVERHEAD + sum(map(_bytes, message))
 
 
 def _plain(text: object, most: int) -> str:
     """The text without any markup class, or as much of its beginning as has so many bytes."""
     if not isinstance(text, str):
         raise SessionDataError(f"a flash message is text, not {type(text).__name__}", KEY)
-    raw = _utf8(text)
-    return str.__str__(text) if len(raw) <= most else raw[: most - len(_utf8(CUT))].decode(errors="ignore") + CUT
+    plain = str.__str__(text)
+    if _bytes(plain) <= most:
+        return plain
+    plain = plain[:most]
+    while (excess := _bytes(plain + CUT) - most) > 0:
+        plain = plain[: -ceil(excess / LARGEST_CHARACTER)]
+    return plain + CUT
 
 
-def _utf8(text: str) -> bytes:
-    return text.encode(errors="surrogatepass")  # the session itself refuses what is not Unicode
+def _bytes(text: str) -> int:
+    """How many bytes it takes in a token; the session itself refuses what is not Unicode."""
+    return len(json.dumps(text, ensure_ascii=False).encode(errors="surrogatepass")) - 2

@@ -122,3 +122,16 @@ async def test_a_user_agent_never_fails_a_login(
         assert size(record.metadata) <= LIMIT
         assert record.metadata["device"].startswith(agent[:7].decode())
         assert await visitor.is_logged_in(manager)
+
+
+async def test_a_renewal_keeps_what_another_tab_has_described_meanwhile(
+    manager: SessionManager, browser: Browser
+) -> None:
+    await browser.log_in()
+    session = await manager.load(browser.cookies)
+    await browser.visit(lambda session: session.describe(device="phone"))
+    session.renew()
+    session.describe(place="home")
+    browser.receive(await manager.save(session))
+    assert (await record_of(browser)).metadata == {"device": "phone", "place": "home"}
+    assert await browser.is_logged_in()

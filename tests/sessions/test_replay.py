@@ -1,6 +1,7 @@
 """A refresh token that comes back too late: the session is revoked, once, and every listener is told."""
 
 import asyncio
+import contextlib
 import logging
 
 import pytest
@@ -16,6 +17,7 @@ from support.browser import (
     leeway_begun,
     make_manager,
 )
+from support.scheduler import Gates
 from support.storages import Interleaved
 
 from aiohttp_lionrock import JtiEvent, MemoryStorage, Session, TokenReused, TokenRevoked, TokenSuperseded
@@ -73,6 +75,23 @@ async def test_no_answer_waits_for_a_listener_and_none_is_cut_off(clock: FakeClo
     assert (begun.is_set(), done.is_set(), len(heard)) == (True, False, 1)
     await browser.manager.aclose()
     assert done.is_set()
+
+
+@pytest.mark.parametrize("stop", range(6))
+async def test_who_replays_and_goes_away_at_any_moment_is_told_of_where_the_session_ends(
+    clock: FakeClock, stop: int
+) -> None:
+    heard: list[JtiEvent] = []
+    storage = Gates(MemoryStorage(clock=clock))
+    manager = make_manager(storage, clock)
+    manager.on_reuse.append(heard.append)
+    browser = Browser(manager)
+    thief = await stolen(browser, clock)
+    with contextlib.suppress(asyncio.CancelledError):
+        await storage.run_to(stop, thief.refresh(), asyncio.Task.cancel)
+    await manager.aclose()
+    ends = 0 if await storage.get(browser.sid) else 1
+    assert (len(heard), manager.stats["reused"], manager.stats["ended.reuse"]) == (ends, ends, ends)
 
 
 async def test_twenty_replays_at_once_revoke_once_and_are_told_once(clock: FakeClock) -> None:

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp_jinja2
 import jinja2
@@ -165,6 +166,15 @@ async def test_a_message_that_is_too_long_is_shortened_between_two_characters(vi
     await visitor.get("/post?text=short")
     [[first, _], [text, _]] = await _json(visitor, f"/post?text={'x' * 5000}")
     assert (first, text) == ("short", "x" * 949 + "…")
+
+
+@pytest.mark.parametrize("character", ["\n", "\x01", '"', "€", "🦁"])
+async def test_a_message_is_measured_as_it_travels(visitor, character):
+    answer = await visitor.get(f"/post?text={quote(character * 600)}")
+    assert answer.status == 303
+    [[text, _]] = await _json(visitor, "/shown")
+    assert text == character * (len(text) - 1) + "…"
+    assert 940 < len(json.dumps(text, ensure_ascii=False).encode()) < 960
 
 
 async def _json(visitor: Visitor, path: str) -> Any:

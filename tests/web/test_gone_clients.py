@@ -86,6 +86,10 @@ def log_in(session: Session) -> None:
     session["sub"] = "ann"
 
 
+def leave_a_cart(session: Session) -> None:
+    session["cart"] = ["tea"]
+
+
 def log_out_with_a_word(session: Session) -> None:
     session.invalidate()
     session["notice"] = "bye"
@@ -149,6 +153,30 @@ async def test_a_login_whose_client_went_away_takes_no_place(site: Site, moment:
     assert await site.ask(Browser(site.manager)) == 200
     assert len(await site.manager.sessions("ann")) == 1
     assert await site.ask(Browser(site.manager)) == 403
+
+
+def change_user(session: Session) -> None:
+    session["sub"] = "bob"
+
+
+def begin_anew(session: Session) -> None:
+    session.invalidate()
+    session["sub"] = "bob"
+
+
+@each_moment
+@pytest.mark.parametrize("act", [change_user, begin_anew])
+@pytest.mark.parametrize("before", [log_in, leave_a_cart], ids=["logged in before", "visitor"])
+async def test_nor_does_one_in_the_place_of_another_session(
+    site: Site, moment: Moment, act: Callable[[Session], None], before: Callable[[Session], None]
+) -> None:
+    browser = Browser(site.manager)
+    await browser.visit(before)
+    site.act = act
+    moment(site)
+    await site.ask_and_go(browser)
+    assert await site.manager.sessions("bob") == []
+    assert await site.ask(Browser(site.manager)) == 200
 
 
 @each_moment

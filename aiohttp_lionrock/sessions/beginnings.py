@@ -16,7 +16,7 @@ from .endings import Endings
 from .events import Why
 from .grants import Grants
 from .labels import merged_labels
-from .life import Arrival, Plan
+from .life import Arrival, Plan, Presented
 from .living import LivingRecords
 from .mint import Draft, Grant, Issued, latest_exp
 from .sightings import Sightings
@@ -58,7 +58,8 @@ class Beginnings:
         issued = self._grants.sign(draft, grant)
         signer, now = presented.keys.signer, draft.now
         before = None if plan.begins else old
-        place = await self._caps.check(subject, presented.sid) if plan.begins else before.place if before else None
+        left = _left_by(presented)
+        place = await self._caps.check(subject, left) if plan.begins else before.place if before else None
         record = JtiRecord(
             sid=draft.sid,
             version=1,
@@ -79,7 +80,7 @@ class Beginnings:
         await self._insert(self._caps.first(record) if plan.begins else record)
         try:
             if plan.begins:
-                await self._caps.admit(record, presented.sid)
+                await self._caps.admit(record, left)
             if presented.arrival is Arrival.SUPERSEDED and presented.subject == subject:
                 await self._end_disputed(draft)
         except BaseException:
@@ -135,6 +136,12 @@ class Beginnings:
         disputed = draft.presented.record
         if disputed is not None and state_of(disputed) is not State.SUPERSEDED:
             await self._endings.end(disputed.sid, Why.REVOKED)
+
+
+def _left_by(presented: Presented) -> tuple[str | None, ...]:
+    """The sids that are no longer a session's own once another begins in its place."""
+    record = presented.record
+    return (presented.sid,) if record is None else (presented.sid, record.successor)
 
 
 def may_be_done(cause: BaseException) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from ..errors import CorruptRecord, SessionLimitReached, TokenRevoked
@@ -33,8 +33,8 @@ class Caps:
         self._endings = endings
         self._patience = int(patience) + 1
 
-    async def check(self, subject: str | None, left: str | None) -> int | None:
-        """Before a session begins: its place; ``left`` is the sid that it takes over from.
+    async def check(self, subject: str | None, left: Collection[str | None]) -> int | None:
+        """Before a session begins: its place; ``left`` are the sids that it takes over from.
 
         Raises SessionLimitReached where there is no room, and none is to be made.
         """
@@ -52,8 +52,8 @@ class Caps:
         ends = min(record.expires_at, record.created_at + self._patience)
         return replace(record, access_jti=None, refresh_jti=None, expires_at=ends)
 
-    async def admit(self, record: JtiRecord, left: str | None) -> None:
-        """Gives an inserted session its place; ``left`` is the sid that it takes over from.
+    async def admit(self, record: JtiRecord, left: Collection[str | None]) -> None:
+        """Gives an inserted session its place; ``left`` are the sids that it takes over from.
 
         Raises SessionLimitReached where there is none, and none is to be made.
         """
@@ -80,9 +80,7 @@ class Caps:
     async def _end(self, surplus: list[JtiRecord], gone: set[JtiRecord]) -> bool:
         """Ends these, more at a time as long as nobody else does; False where somebody did, and others may be too many.
 
-        Of many logins at once each begins elsewhere.
-
-        ``gone`` is what need not be ended any more, be it listed or not.
+        Of many logins at once each begins elsewhere. ``gone`` is what need not be ended any more, be it listed or not.
         """
         random.shuffle(surplus)
         at_once = 1
@@ -98,7 +96,7 @@ class Caps:
     def _may_refuse(self, subject: str | None) -> bool:
         return self._refuses and self._most is not None and subject is not None
 
-    async def _has_place(self, record: JtiRecord, left: str | None) -> bool:
+    async def _has_place(self, record: JtiRecord, left: Collection[str | None]) -> bool:
         """Whether one that waits may be let in: of all that wait those that began first, as many as there is room for.
 
         Nobody is let in before those are kept out who come after by this rule, whether they have seen so or not. So
@@ -126,12 +124,12 @@ class Caps:
     def _full(self) -> SessionLimitReached:
         return SessionLimitReached(f"the user has {self._most} sessions already, as many as max_sessions allows")
 
-    async def _listed(self, subject: str, left: str | None = None) -> list[JtiRecord]:
+    async def _listed(self, subject: str, left: Collection[str | None] = ()) -> list[JtiRecord]:
         """The sessions that count or wait, oldest first; of one that is being renewed what takes over."""
         try:
             listed = await self._storage.list_subject(subject)
         except CorruptRecord:
             return []  # one that cannot be read keeps nobody out
-        former = {left, *(other.predecessor for other in listed)}
+        former = {*left, *(other.predecessor for other in listed)}
         alive = [other for other in listed if state_of(other) is not State.SUPERSEDED and other.sid not in former]
         return sorted(alive, key=lambda other: (other.place or 0, other.created_at, other.sid))

@@ -77,6 +77,13 @@ class SessionData:
         self._now = self.assigned_view()
         self.is_touched = True
 
+    def add(self, more: Mapping[str, Any]) -> None:
+        """Adds what has no value yet."""
+        for key, value in more.items():
+            if key not in self._now:
+                self._own()[key] = copied(value)
+                self.has_own_parts = True
+
     def assigned_view(self) -> dict[str, Any]:
         """What this request has set itself, to be read and not to be changed."""
         return {key: value for key, value in self._now.items() if key in self.assigned}

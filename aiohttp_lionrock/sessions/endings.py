@@ -11,7 +11,7 @@ from .living import LivingRecords
 from .repairs import Repairs, Urgency
 from .verdicts import State, is_somebodys, state_of
 
-__all__ = ["Endings"]
+__all__ = ["LONGEST_CHAIN", "Endings"]
 
 LONGEST_CHAIN = 1000  # renewals within the ten minutes that a superseded record stays
 MOST_ONE_BY_ONE = 1000  # sessions of one user

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ..errors import TokenError
 from ..storage.contract import JtiRecord
 from ..tokens.keys import KeyRing
+from .contents import Contents
 from .data import SessionData
 
 __all__ = ["ASKED_NOTHING", "Act", "Arrival", "Asked", "Level", "Plan", "Presented", "Rules", "needs_nothing", "plan"]
@@ -30,8 +31,8 @@ class Presented(NamedTuple):
     """What a request brought. Made once, by ``load``; never changed.
 
     ``sid``, ``subject``, ``record`` and ``jti`` (of the refresh token) are those of the session that came, where one
-    did; ``is_due``: it is written in any case, be it to note that it is used; ``fault`` is why a token was refused, and
-    ``refused_sid`` the sid of one that has expired or was revoked.
+    did; ``is_due``: it is written in any case, be it to note that it is used; ``fault`` is why a token was refused,
+    ``refused_sid`` the sid of one that has expired or was revoked, and ``left`` what one says that is superseded.
     """
 
     arrival: Arrival
@@ -44,6 +45,7 @@ class Presented(NamedTuple):
     is_due: bool = False
     fault: TokenError | None = None
     refused_sid: str | None = None
+    left: Contents | None = None
 
 
 class Level(IntEnum):

@@ -140,10 +140,9 @@ class Loader:
             fault.sid, fault.subject = contents.sid, contents.subject
         if not isinstance(fault, TokenSuperseded) or contents is None:
             raise fault
-        presented = fresh._replace(
-            arrival=Arrival.SUPERSEDED, sid=contents.sid, subject=contents.subject, record=record, fault=fault
-        )
-        return self.new(presented)
+        sid, subject = contents.sid, contents.subject
+        presented = fresh._replace(arrival=Arrival.SUPERSEDED, sid=sid, subject=subject, record=record, fault=fault)
+        return self.new(presented._replace(left=contents))
 
 
 def _candidates(cookies: Cookies, name: str) -> list[str]:

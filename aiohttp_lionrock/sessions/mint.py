@@ -13,7 +13,8 @@ from ..settings.config import SessionConfig, TokenPolicy
 from ..settings.names import TERM
 from ..storage.contract import JtiRecord
 from ..tokens.cache import TokenCache
-from .life import Presented
+from .contents import Contents
+from .life import Arrival, Presented
 from .session import session_of
 from .state import Life
 from .term import Limits, Term
@@ -96,6 +97,18 @@ class Draft:
         self.life.data.keep_assigned()
         self.data = self.life.data.snapshot()
         self.subject = self.life.subject
+
+    def take_along(self, left: Contents) -> None:
+        """Adds what a session held that is superseded by now."""
+        self.id = left.id or self.id
+        self.life.data.add(left.data)
+        self.data = self.life.data.snapshot()
+
+    def go_on_from(self, record: JtiRecord) -> None:
+        """Takes over from this session, in the place of the one that was presented."""
+        self.presented = self.presented._replace(
+            arrival=Arrival.LOADED, sid=record.sid, subject=record.subject, record=record
+        )
 
     def keep_term(self, record: JtiRecord) -> None:
         """Has a token from before the record got an end of its own respect that end, unless another one is asked."""

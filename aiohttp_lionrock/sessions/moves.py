@@ -6,14 +6,14 @@ What is begun here is finished or taken back, whoever still waits for it.
 from ..errors import TokenRevoked, TokenSuperseded
 from ..storage.contract import JtiRecord
 from .beginnings import Beginnings, may_be_done
-from .endings import Endings
+from .endings import LONGEST_CHAIN, Endings
 from .events import Why
-from .life import Plan
+from .life import Arrival, Plan
 from .living import LivingRecords
 from .mint import Draft, Issued
 from .turns import Turns
 from .undoing import Undoing
-from .verdicts import Leeway, living
+from .verdicts import Leeway, is_somebodys, living
 
 __all__ = ["Moves"]
 
@@ -31,16 +31,28 @@ class Moves:
         undoing: Undoing,
         turns: Turns,
         leeway: Leeway,
+        counts_places: bool,
     ) -> None:
         self._records = records
         self._beginnings = beginnings
         self._endings = endings
         self._undoing = undoing
         self._turns = turns
+        self._counts_places = counts_places
         self._stays = max(SUPERSEDED_FOR, int(leeway.reuse + leeway.skew) + 1)
 
     async def start(self, draft: Draft, plan: Plan) -> list[Issued]:
-        """Inserts a new session."""
+        """Inserts a new session.
+
+        A login that a browser has sent twice is done twice: nobody knows which of the answers it keeps. Both have what
+        the visitor brought, and where places are counted the second takes that of the first.
+        """
+        presented, twin = draft.presented, await self._twin_of(draft)
+        if twin is not None and presented.left is not None:
+            draft.take_along(presented.left)
+            if self._counts_places:
+                draft.go_on_from(twin)
+                return await self.move(draft, plan)
         record, issued = await self._beginnings.begin(draft, plan)
         return await self._beginnings.settle(record, draft, plan, issued)
 
@@ -65,6 +77,20 @@ class Moves:
             raise
         return await self._beginnings.settle(record, draft, plan, issued)
 
+    async def _twin_of(self, draft: Draft) -> JtiRecord | None:
+        """What a visitor's session, or one of the same user, has gone on as by a login of this user a moment ago."""
+        presented = draft.presented
+        if presented.arrival is not Arrival.SUPERSEDED or presented.subject not in (None, draft.subject):
+            return None
+        record = presented.record
+        if record is None or record.successor is None:
+            return None
+        for _ in range(LONGEST_CHAIN):
+            if record is None or record.successor is None:
+                break
+            record = await self._records.get(record.successor)
+        return record if record is not None and is_somebodys(record) and record.subject == draft.subject else None
+
     async def _hand_over(self, sid: str, known: JtiRecord | None, draft: Draft, plan: Plan) -> None:
         async def supersede(record: JtiRecord | None) -> tuple[JtiRecord, None]:
             draft.handed_over = record = living(record)
@@ -79,6 +105,8 @@ class Moves:
                 raise
             if plan.leaves and is_superseded:
                 await self._endings.end(sid, Why.LOGOUT)
+            if self._counts_places and (twin := await self._twin_of(draft)) is not None:
+                await self._endings.end(twin.sid, Why.CAP, twin)
 
     def _superseded(self, record: JtiRecord, draft: Draft) -> JtiRecord:
         return JtiRecord(

@@ -57,7 +57,8 @@ class RecordJti(JtiAuthority):
         beginnings = Beginnings(
             records, grants, caps, self._endings, self._undoing, self._sightings, config.subject_key
         )
-        self._moves = Moves(records, beginnings, self._endings, self._undoing, turns, self._leeway)
+        counts_places = config.max_sessions is not None
+        self._moves = Moves(records, beginnings, self._endings, self._undoing, turns, self._leeway, counts_places)
         self._trusted: dict[tuple[str, str], tuple[float, int]] = {}
         self._trust_epoch = 0
         self._begun_work: set[asyncio.Task[Any]] = set()

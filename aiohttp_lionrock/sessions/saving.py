@@ -175,8 +175,8 @@ class Saver:
         if planned.act is _WRITE:
             if presented.arrival is _REFRESHED:
                 self._events.tell(SessionEvent("refreshed", life.sid, life.subject))
-        elif planned.act is _MOVE and not planned.leaves and draft.inherits:
-            self._events.tell(SessionEvent("renewed", life.sid, life.subject, (presented.sid or "",)))
+        elif _goes_on(presented, planned, draft):
+            self._events.tell(SessionEvent("renewed", life.sid, life.subject, (draft.presented.sid or "",)))
         else:
             if planned.leaves and (draft.handed_over is not None or not self._rules.has_records):
                 self._tell_logout(presented)
@@ -207,6 +207,13 @@ def _drop_changes(life: Life, why: str) -> None:
 def _is_for_the_cookies(planned: Plan, asked: Asked) -> bool:
     """Whether a plan is of no use where its cookies reach nobody: it labels no record."""
     return planned.act is not _WRITE or not asked.labels
+
+
+def _goes_on(presented: Presented, planned: Plan, draft: Draft) -> bool:
+    """Whether a new sid is that of a session which was there before."""
+    if draft.presented is not presented:
+        return True
+    return planned.act is _MOVE and not planned.leaves and draft.inherits
 
 
 def _with_age(issued: list[Issued], max_age: int | None) -> list[CookieChange]:

@@ -20,6 +20,8 @@ from aiohttp_lionrock import (
     SessionLimitReached,
     SessionManager,
     StorageUnavailable,
+    TokenRevoked,
+    TokenSuperseded,
 )
 from aiohttp_lionrock.testing import FakeClock
 
@@ -95,6 +97,35 @@ async def test_two_logins_at_once_of_one_browser_leave_it_logged_in(
             await manager.aclose()
             await manager.open()
         assert len(await managers[0].sessions(f"ann {number}")) == 1
+
+
+def begin_anew_as_ann(session: Session) -> None:
+    session.invalidate()
+    session["sub"] = "ann"
+
+
+@pytest.mark.parametrize("when_full", ["oldest", "refuse"])
+@pytest.mark.parametrize("log_in_again", [None, begin_anew_as_ann], ids=["renew", "new session"])
+@pytest.mark.parametrize("before", [{"cart": ["tea"]}, {"cart": ["tea"], "sub": "ann"}], ids=["visitor", "logged in"])
+async def test_a_second_click_on_the_login_button_takes_the_place_of_the_first_whose_answer_the_browser_drops(
+    storage: JtiStorage, clock: FakeClock, when_full: str, log_in_again: Any, before: dict[str, Any]
+) -> None:
+    manager = manager_of(storage, clock, max_sessions=1, when_full=when_full)
+    browser = Browser(manager)
+    await browser.write(**before)
+    first, second = browser.copy(), browser.copy()
+    clicks = [first.log_in(), second.log_in()]
+    if log_in_again is not None:
+        for click in clicks:
+            click.close()
+        clicks = [first.visit(log_in_again), second.visit(log_in_again)]
+    for click in clicks:
+        await click
+    assert await second.is_logged_in()
+    assert [record.sid for record in await manager.sessions("ann")] == [second.sid]
+    assert (await second.visit()).get("cart") == (["tea"] if log_in_again is None else None)
+    rejected = (await first.visit()).rejected
+    assert isinstance(rejected, TokenSuperseded if log_in_again is None else TokenRevoked)
 
 
 async def test_logins_at_once_share_the_work_of_making_room(clock: FakeClock) -> None:

@@ -99,9 +99,9 @@ class Caps:
     async def _has_place(self, record: JtiRecord, left: Collection[str | None]) -> bool:
         """Whether one that waits may be let in: of all that wait those that began first, as many as there is room for.
 
-        Nobody is let in before those are kept out who come after by this rule, whether they have seen so or not. So
-        whoever was inserted last of those let in has kept out whom it saw and did not count: they are no more than
-        the cap. And the first of those kept out came after as many as there are places, who are all let in.
+        A login is let in only after every login behind it in line was made to expire. So of those let in, the one that
+        was inserted last has listed all others and found room: they are never more than the cap. And whoever is kept
+        out stood behind as many others as there are places, and all of those are let in.
         """
         assert self._most is not None
         assert record.subject is not None

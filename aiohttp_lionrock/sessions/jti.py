@@ -82,7 +82,7 @@ class JtiAuthority(ABC):
         return False
 
     async def end_refused(self, sid: str, signers: Sequence[str]) -> None:
-        """Ends the session of a token that these have signed and that was refused: a refresh token may be about."""
+        """Ends the session of a refused token, where one of these signed it: its refresh token may still be good."""
 
     async def end_subject(self, subject: str, keep: str | None) -> int:
         """Ends every session of a subject but the sid ``keep``; returns how many."""

@@ -1,4 +1,4 @@
-"""Labels that `Session.describe` puts on a record: they fit, and are never what a login fails of."""
+"""Labels that `Session.describe` puts on a record: they fit, and no login fails because of them."""
 
 from collections.abc import Mapping
 

@@ -21,8 +21,8 @@ class LivingRecords(JtiStorage):
     """Passes every call on, and hides what is over: records that began no later than the mark of all, or of theirs.
 
     A mark is trusted for ``seconds`` since it was read, and never goes down. It is read with the record that is asked
-    for, in one call. ``signers``: those that most records will be of. A superseded record is no session, and is not
-    hidden: what it goes on as is.
+    for, in one call. ``signers``: who signs most of the records. A superseded record is not a session, and is not
+    hidden: its successor is.
     """
 
     def __init__(self, inner: JtiStorage, clock: Clock, seconds: float = 1.0, signers: Iterable[str] = ()) -> None:

@@ -167,7 +167,9 @@ class TokenMint:
         """The end of the token's lifetime or, in its place, of the login's own; an access token need not reach that."""
         end, until = issued + policy.lifetime, draft.life.term.until
         if len(draft.policies) == 2:
-            return end if until is None else min(end, until) if policy.use == "access" else until
+            if until is None:
+                return end
+            return min(end, until) if policy.use == "access" else until
         if not self._limits.gives_refresh(draft.subject):
             return issued + policy.alone if until is None else until
         assert draft.life.expires_at is not None

@@ -60,8 +60,8 @@ class Moves:
         """Inserts the new sid, then hands the old one over to it.
 
         Raises TokenRevoked or TokenSuperseded where the new one inherits and the old one is gone by now. Not for a
-        login whose session goes on as another one, nor where its own request has ended the old one: it begins without
-        what that held.
+        login whose session has expired meanwhile or goes on as another one, nor where its own request has ended the
+        old one: it begins without what that held.
         """
         presented = draft.presented
         assert presented.sid is not None
@@ -101,7 +101,8 @@ class Moves:
         except TokenRevoked as gone:
             draft.handed_over = None
             is_superseded = isinstance(gone, TokenSuperseded)
-            if plan.inherits and not (plan.insists and (is_superseded or not draft.inherits)):
+            has_expired = known is not None and known.expires_at <= self._records.clock()
+            if plan.inherits and not (plan.insists and (is_superseded or has_expired or not draft.inherits)):
                 raise
             if plan.leaves and is_superseded:
                 await self._endings.end(sid, Why.LOGOUT)

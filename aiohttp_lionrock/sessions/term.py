@@ -55,7 +55,7 @@ class Limits:
         self.are_any: bool = any(limit is not None for limit in (self.idle, self.total, self.anonymous))
 
     def check(self, claims: Mapping[str, Any], subject: str | None, now: int) -> int:
-        """When the session of a token began. Raises TokenExpired where an end has come, of which `are_any` are set."""
+        """When the session of a token began. Raises TokenExpired where one of the ends that are set has come."""
         issued = read_time(claims, "iat")
         is_idle = self.idle is not None and issued is not None and issued + self.idle <= now
         if is_idle and read_term_end(claims) is None:

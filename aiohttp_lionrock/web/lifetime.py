@@ -90,7 +90,7 @@ class Lifetime:
             logger.error("the session storage did not close: %s", exc)
 
     async def _purge(self, interval: float) -> None:
-        """At random times, which spreads many processes; the first so that those which live shortly do their share."""
+        """At random times, which spreads many processes over time; short-lived ones do their share too."""
         pause = random.uniform(0, interval)  # noqa: S311
         while True:
             await asyncio.sleep(pause)

@@ -45,7 +45,7 @@ async def session_context(request: web.Request) -> dict[str, Any]:
 
 
 class _Unavailable:
-    """Raises StorageUnavailable whatever it is asked."""
+    """Raises StorageUnavailable, however it is used."""
 
     def __init__(self, exc: StorageUnavailable) -> None:
         self.__exc = exc

@@ -184,3 +184,18 @@ def listening(told: list[SessionEvent]) -> Callable[[SessionEvent], Awaitable[No
         told.append(event)
 
     return listen
+
+
+@pytest.mark.parametrize("refresh", [False, True])
+async def test_a_login_stands_although_the_session_that_came_has_expired_while_it_was_made(
+    storage: JtiStorage, clock: FakeClock, refresh: bool
+) -> None:
+    manager = make_manager(storage, clock, refresh_token=refresh)
+    browser = Browser(manager)
+    await browser.log_in()
+    session = await manager.load(browser.cookies)
+    clock.advance(40 * 24 * 3600)
+    session.renew()
+    session["sub"] = "ann"
+    browser.receive(await manager.save(session))
+    assert await browser.is_logged_in()

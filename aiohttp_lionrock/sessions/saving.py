@@ -99,7 +99,7 @@ class Saver:
 
     async def _issue(self, draft: Draft, planned: Plan) -> list[Issued]:
         """The tokens of the response; none where the session has ended meanwhile, or a new one is taken back."""
-        begins_another, life = planned.act is not _WRITE, draft.life
+        life = draft.life
         try:
             issued = await self._authority.issue(draft, planned)
         except SessionTooLarge as fault:
@@ -112,12 +112,12 @@ class Saver:
             if planned.begins:
                 logger.warning("a login was not delivered: %s", fault)
             _drop_changes(life, str(fault))
+            _leave_behind(draft, planned)
             return []
         except (StorageError, SessionLimitReached, asyncio.CancelledError):
-            if draft.sid == life.sid and begins_another:
-                life.take_new_sid()  # whoever saves again must not meet what is being undone
+            _leave_behind(draft, planned)
             raise
-        if begins_another and draft.reaches_nobody():
+        if planned.act is not _WRITE and draft.reaches_nobody():
             self._authority.take_back(draft, ends=planned.leaves)
             life.take_new_sid()
             return []
@@ -195,6 +195,12 @@ class Saver:
         life.presented = Presented(_FRESH, presented.keys, presented.env)
         life.asked = ASKED_NOTHING
         return [*(_deletion(policy.name, policy.cookie) for policy in self._policies), *_former(self._policies)]
+
+
+def _leave_behind(draft: Draft, planned: Plan) -> None:
+    """Whoever saves the session again must not meet the new sid that is being undone."""
+    if planned.act is not _WRITE and draft.sid == draft.life.sid:
+        draft.life.take_new_sid()
 
 
 def _drop_changes(life: Life, why: str) -> None:

@@ -12,6 +12,7 @@ from support.pages import Serve, ask, cookies_of, program, rows
 
 import aiohttp_lionrock
 from aiohttp_lionrock import Session, SessionConfig, get_session, setup
+from aiohttp_lionrock.testing import log_in
 
 PEER_SECRET = "the secret of an application on Node.js"
 
@@ -63,12 +64,30 @@ async def test_who_is_logged_in_is_taken_over_from_aiohttp_session(serve: Serve)
     assert cookies.keys() == {"AIOHTTP_SESSION"}
 
     client = await serve(names["make_app"](), cookies)
+    async with client.get("/") as response:
+        assert response.cookies["lionrock-session-refresh"]["max-age"] == "", "it ends with the browser, as it did"
     assert [await ask(client, "/") for _ in range(2)] == [{"user": "ann"}] * 2
     left = cookies_of(client)
     assert left.keys() >= {"lionrock-session", "lionrock-session-refresh"}
     assert not left.get("AIOHTTP_SESSION")
     fresh = await serve(names["make_app"]())
     assert await ask(fresh, "/") == {"user": None}
+
+
+async def test_who_is_taken_over_has_not_typed_a_password(serve: Serve) -> None:
+    check = program("aiohttp-session", 1)["check_password_given"]
+
+    async def guarded(request: web.Request) -> web.Response:
+        await check(request)
+        return web.json_response({})
+
+    app = web.Application()
+    setup(app)
+    app.router.add_get("/", guarded)
+    for data, status in (({"sub": "ann", "taken_over": True}, 403), ({"sub": "ann"}, 200), ({}, 401)):
+        client = await serve(app)
+        await log_in(client, data)
+        assert (await client.get("/")).status == status
 
 
 async def test_the_names_of_the_table_are_there(serve: Serve) -> None:

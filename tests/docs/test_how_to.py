@@ -391,6 +391,23 @@ async def test_a_tenant_refuses_the_cookies_of_another(serve: Serve, monkeypatch
     assert (await client.get("/", headers={"Host": "unknown"})).status == 500
 
 
+async def test_a_tenant_without_an_environment_logs_out_nobody_else(serve: Serve, clock: FakeClock) -> None:
+    tenant_out = program("how-to/tenants", 1)["tenant_out"]
+    names = program("how-to/tenants")
+    app = web.Application()
+    manager = setup(app, storage="memory://", request_env=names["environment"], clock=clock)
+    app.router.add_get("/", names["visits"])
+    red, other = [await serve(app), {"Host": "red.example"}], [await serve(app), {"Host": "unknown"}]
+    for client, headers in (red, other):
+        assert await ask(client, "/", headers=headers) == {"visits": 1}
+    await tenant_out(manager, names["TENANTS"].get("unknown"))
+    clock.advance(2)
+    assert [await ask(client, "/", headers=headers) for client, headers in (red, other)] == [
+        {"visits": 2},
+        {"visits": 1},
+    ]
+
+
 async def test_aiohttp_security_finds_the_user_in_the_session(serve: Serve) -> None:
     make_app = program("how-to/aiohttp-security")["make_app"]
     client = await serve(make_app())

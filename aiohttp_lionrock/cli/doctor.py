@@ -77,6 +77,7 @@ async def _count(storage: Opened, batch: int, report: dict[str, Any]) -> None:
                 ahead = max(ahead, _written_at(record) - now)
             progress(f"{counts['sessions']} sessions")
             now = time.time()
+        stored, _ = await storage(storage.storage.scan, None, 1)
     except StorageUnavailable:
         raise
     except StorageError as exc:  # a backend that cannot scan is healthy all the same
@@ -84,6 +85,7 @@ async def _count(storage: Opened, batch: int, report: dict[str, Any]) -> None:
         return
     progress.end()
     report["counts"] = counts
+    report["is_empty"] = not stored
     report["clock_ahead_s"] = int(ahead)
 
 
@@ -102,14 +104,19 @@ def _lines(report: dict[str, Any]) -> list[str]:
     lines += [f"{topic:<10} {printable(fact)}" for topic, fact in report.get("facts", {}).items()]
     counts = report.get("counts")
     if isinstance(counts, dict):
-        empty = "" if counts["sessions"] or counts["superseded"] else ": nothing is stored here yet"
-        lines.append(f"sessions   {counts['sessions']}, and {counts['superseded']} superseded{empty}")
+        lines.append(f"sessions   {counts['sessions']}, and {counts['superseded']} superseded{_why_none(report)}")
         lines.append(f"clocks     {_of_clocks(report['clock_ahead_s'])}")
     elif counts:
         lines.append(f"sessions   not counted: {counts}")
     if "fault" in report:
         lines.append(click.style(f"fault      {printable(report['fault'])}", fg="red"))
     return lines
+
+
+def _why_none(report: dict[str, Any]) -> str:
+    if report["counts"]["sessions"] or report["counts"]["superseded"]:
+        return ""
+    return ": nothing is stored here yet" if report["is_empty"] else ": revoke-all has ended all that are stored here"
 
 
 def _of_clocks(ahead: int) -> str:

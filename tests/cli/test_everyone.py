@@ -139,6 +139,14 @@ def test_what_is_over_is_not_counted(shell: Shell, url: str) -> None:
     assert shell("purge", "--json", "--storage", url).data == {"removed": 0}
 
 
+def test_the_doctor_tells_a_storage_whose_sessions_are_all_ended_from_an_empty_one(shell: Shell, url: str) -> None:
+    put(url, old("a", 10))
+    shell("sessions", "revoke-all", "--yes", "--storage", url)
+    told = shell("doctor", "--storage", url).out
+    assert "sessions   0, and 0 superseded: revoke-all has ended all that are stored here\n" in told
+    assert shell("doctor", "--json", "--storage", url).data["is_empty"] is False
+
+
 def test_a_token_of_an_ended_session_is_explained(shell: Shell, log_in, url: str) -> None:
     cookies = log_in(sub="ann")
     shell("sessions", "revoke-all", "--yes", "--storage", url)

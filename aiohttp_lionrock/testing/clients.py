@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient
 
-from ..errors import TokenError
+from ..errors import ConfigError, TokenError
 from ..jsontext import decode_object
 from ..sessions.contents import RESERVED
 from ..sessions.manager import SessionManager
@@ -23,13 +23,16 @@ __all__ = ["expire_access", "log_in", "session_of"]
 Client = TestClient[Any, Any]
 
 
-async def log_in(client: Client, data: Mapping[str, Any], *, env: Mapping[str, str] | None = None) -> Session:
+async def log_in(
+    client: Client, data: Mapping[str, Any], *, app: web.Application | None = None, env: Mapping[str, str] | None = None
+) -> Session:
     """Gives the client the cookies of a new session with this data, ``{"sub": "ann"}`` for one, and returns it.
 
-    ``env`` is the environment of a tenant, as ``request_env`` gives it. Raises RuntimeError where the client would
-    not send the cookies to the server.
+    ``app`` is the application that `setup` was called on, where it is not the client's own but mounted in it; ``env``
+    the environment of a tenant, as ``request_env`` gives it. Raises RuntimeError where the client would not send the
+    cookies to the server.
     """
-    manager = _manager_of(client)
+    manager = _manager_of(client, app)
     session = await manager.load({}, env)
     session.update(data)
     _store(client, await manager.save(session))
@@ -48,12 +51,15 @@ def session_of(response: ClientResponse) -> Session | None:
     return None
 
 
-def expire_access(client: Client, *, env: Mapping[str, str] | None = None) -> None:
+def expire_access(
+    client: Client, *, app: web.Application | None = None, env: Mapping[str, str] | None = None
+) -> None:
     """Puts an expired token in the place of the client's access token, as after hours away; the refresh token stays.
 
-    Raises RuntimeError where the client has no access token that the application has signed.
+    ``app`` and ``env`` as for `log_in`. Raises RuntimeError where the client has no access token that the application
+    has signed.
     """
-    manager = _manager_of(client)
+    manager = _manager_of(client, app)
     policy = manager.config.access
     keys, codec = KeyRing.find(manager.config, manager.environ, env or {}), TokenCodec(manager.config)
     token = next((cookie.value for cookie in client.session.cookie_jar if cookie.key == policy.name), None)
@@ -68,11 +74,17 @@ def expire_access(client: Client, *, env: Mapping[str, str] | None = None) -> No
     _store(client, [CookieChange(policy.name, codec.sign(claims, keys), policy.cookie)])
 
 
-def _manager_of(client: Client) -> SessionManager:
-    app = client.app
-    if not isinstance(app, web.Application):
+def _manager_of(client: Client, app: web.Application | None) -> SessionManager:
+    if app is not None:
+        return get_manager(app)
+    if not isinstance(client.app, web.Application):
         raise RuntimeError("the client has no application: make it of the app, as in aiohttp_client(app)")
-    return get_manager(app)
+    try:
+        return get_manager(client.app)
+    except ConfigError:
+        raise RuntimeError(
+            "setup was not called on the client's own application: pass the one that it was called on, as in app=admin"
+        ) from None
 
 
 def _claims(token: str) -> dict[str, Any] | None:

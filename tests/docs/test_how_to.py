@@ -449,7 +449,7 @@ def test_the_tests_of_an_application_pass(place: Path, monkeypatch: pytest.Monke
     monkeypatch.delenv("SESSION_SECRET")
     [code] = [blocks_of("how-to/testing")[0]]
     (place / "test_app.py").write_text(code)
-    assert "5 passed" in run_pytest(place, "test_app.py")
+    assert "6 passed" in run_pytest(place, "test_app.py")
 
 
 async def test_live_connections_end_with_their_session(serve: Serve) -> None:

@@ -86,6 +86,21 @@ async def test_a_tenants_client_is_logged_in_with_the_tenants_secret(aiohttp_cli
     assert (await ask(client))[2] == "TokenForged"
 
 
+async def test_a_client_of_the_whole_application_is_logged_in_to_one_that_is_mounted_in_it(
+    aiohttp_client, session_settings
+) -> None:
+    root, admin = web.Application(), make_app(**session_settings, refresh_token=True)
+    root.add_subapp("/admin", admin)
+    client = await aiohttp_client(root)
+    with pytest.raises(RuntimeError, match="as in app=admin"):
+        await log_in(client, {"sub": "ann"})
+    session = await log_in(client, {"sub": "ann"}, app=admin)
+    expire_access(client, app=admin)
+    async with client.get("/admin/me") as response:
+        assert await response.json() == ["ann", session.sid, "NoneType"]
+        assert "lionrock-session" in response.cookies
+
+
 @pytest.mark.parametrize("refresh", [True, False])
 async def test_an_access_token_expires_at_once(aiohttp_client, session_settings, refresh: bool) -> None:
     client = await aiohttp_client(make_app(**session_settings, refresh_token=refresh))

@@ -11,7 +11,7 @@ def main() -> int:
         import click  # noqa: F401
     except ModuleNotFoundError:
         print("Error: the command line needs click: pip install 'click>=8.2'", file=sys.stderr)  # noqa: T201
-        return 1
+        return 2
     from .cli.program import run
 
     return run()

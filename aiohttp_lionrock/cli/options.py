@@ -29,7 +29,7 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 
 # user:password@ before the host, or an option that is called a password
-_PASSWORD = re.compile(r"://[^/?#]*:[^/?#]*@|[?&][^=&]*(?:password|passwd|pwd|secret|token)[^=&]*=", re.IGNORECASE)
+_PASSWORD = re.compile(r"://[^/?#]*:[^/?#]+@|[?&][^=&]*(?:password|passwd|pwd|secret|token)[^=&]*=[^&]", re.IGNORECASE)
 
 STORAGE_HELP = "The storage, for example sqlite:///sessions.db."
 

@@ -90,4 +90,8 @@ def subject_text(value: object) -> str | None:
         return value or None
     if isinstance(value, _NO_NAMES) and not value:
         return None
-    return encode(value).decode()
+    try:
+        return encode(value).decode()
+    except TypeError:
+        kind = shown(value)
+        raise TypeError(f"a subject is text or a number, as session.subject is, not {kind}: pass str(...)") from None

@@ -54,6 +54,7 @@ class SessionManager:
         clock: Clock | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
+        config = SessionConfig.coerce(config)
         self.config: SessionConfig = config if storage is None else replace(config, storage=storage)
         self.events: Events = Events()
         self.on_reuse: list[ReuseListener] = []
@@ -134,6 +135,8 @@ class SessionManager:
         ``env`` is the request's own environment, for tenants with secrets of their own. Raises
         StorageUnavailable where the storage cannot answer, ConfigError where no good secret is found.
         """
+        if isinstance(cookies, str):
+            raise TypeError("load takes a mapping of cookie names to values, not the text of a header")
         fresh = self._nothing_presented if env is None else Presented(Arrival.FRESH, self._keys.of(env), env)
         if self.cookie_names.isdisjoint(cookies):
             return session_of(self._loader.new(fresh))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ..errors import ReservedName, SessionDataError, TokenError
-from ..faults import Faults
+from ..faults import Faults, is_number
 from ..tokens.codec import MAX_ID, is_id
 from .contents import CREATOR, RESERVED
 from .data import check_storable, copied
@@ -116,7 +116,9 @@ class Session(MutableMapping[str, Any]):
         faults = Faults()
         until = None if seconds is None else int(self._life.clock()) + faults.seconds("expire_in", seconds)
         if faults.found:
-            raise ValueError(faults.found[0])
+            ends = is_number(seconds) and seconds < 1
+            way_out = "; expire_at_close() is for until the browser is closed, invalidate() ends the session"
+            raise ValueError(faults.found[0] + (way_out if ends else ""))
         self._set_term(Term(until))
 
     def expire_at_close(self) -> None:

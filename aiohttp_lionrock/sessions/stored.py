@@ -34,7 +34,7 @@ class StoredSessions:
 
     async def revoke(self, sid: str, subject: object) -> bool:
         """Ends the session of a sid, where it is the subject's if one is given."""
-        link = self._needed()
+        link = self._needed("revoke")
         if not isinstance(sid, str):
             raise TypeError(f"revoke takes the sid of a session, which is text, as in session.sid; not {_kind(sid)}")
         record = None if subject is None else await link(link.records.get, sid)
@@ -44,14 +44,14 @@ class StoredSessions:
 
     async def revoke_subject(self, subject: object, keep: Session | str | None) -> int:
         """Ends every session of a subject but the one to keep."""
-        link = self._needed()
+        link = self._needed("revoke_subject")
         named = _subject(subject)
-        kept = None if keep is None else await link(self._sid_to_keep, keep)
+        kept = None if keep is None else await link(self._sid_to_keep, keep, link)
         return await self._authority.end_subject(named, kept)
 
     async def revoke_all(self, before: float | None, env: Mapping[str, str] | None) -> int:
         """Ends every session, or each of a tenant, that began up to a time; returns up to when they are over."""
-        self._needed()
+        self._needed("revoke_all")
         time = None if before is None else self._checked(before)
         signers = None if env is None else self._keys.of(env).signers
         over = await self._authority.end_all(signers, time)
@@ -61,13 +61,13 @@ class StoredSessions:
 
     async def sessions(self, subject: object) -> list[JtiRecord]:
         """The live sessions of a subject, newest first."""
-        link = self._needed()
+        link = self._needed("sessions")
         records = await link(link.records.list_subject, _subject(subject))
         return [record for record in records if is_somebodys(record)]
 
     async def purge(self) -> int:
         """Removes all expired records, in small steps; returns how many."""
-        link = self._needed()
+        link = self._needed("purge")
         await link(link.ready)
         patient = Deadline(link.seconds * PURGE_PATIENCE)
         total = 0
@@ -75,9 +75,9 @@ class StoredSessions:
             total += removed
         return total
 
-    def _needed(self) -> StorageLink:
+    def _needed(self, call: str) -> StorageLink:
         if self._link is None:
-            raise ConfigError("sessions can be revoked and listed only with a storage: set storage, for example sqlite")
+            raise ConfigError(f'{call}() works only with a storage: give one, as in storage="sqlite:///sessions.db"')
         return self._link
 
     def _checked(self, before: float) -> int:
@@ -88,7 +88,7 @@ class StoredSessions:
             raise ValueError(f"before is {before!r}, more than {FURTHEST} s ahead: it could not be taken back")
         return int(before)
 
-    async def _sid_to_keep(self, keep: Session | str) -> str | None:
+    async def _sid_to_keep(self, keep: Session | str, link: StorageLink) -> str | None:
         """The stored sid of the session to keep, or of what it goes on as; None where it is not stored yet."""
         if not isinstance(keep, Session | str):
             raise TypeError(f"keep takes a session or its sid, not {_kind(keep)}")
@@ -97,7 +97,7 @@ class StoredSessions:
         if sid is None:
             return None
         assert isinstance(sid, str)
-        records = self._needed().records
+        records = link.records
         record = await records.get(sid)
         while record is not None and record.successor is not None:
             record = await records.get(record.successor)

@@ -188,9 +188,9 @@ class SessionConfig:
         if isinstance(config, cls):
             return config
         if isinstance(config, str):
-            way_out = 'a storage is given by its name: storage="sqlite:///sessions.db"'
+            way_out = 'a storage is given by its name, storage="sqlite:///sessions.db", to setup or SessionConfig'
         elif isinstance(config, JtiStorage):
-            way_out = "a storage is given by its name: storage=..."
+            way_out = "a storage is given by its name, storage=..., to setup or SessionConfig"
         elif isinstance(config, Mapping):
             way_out = f"{cls.__name__}.from_mapping(...) reads a mapping"
         else:

@@ -8,12 +8,21 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from ..errors import ConfigError
 from ..faults import Faults, nearest, shown
+from .rules import ELSEWHERE
 from .secrets import CURRENT, PREVIOUS
 
 __all__ = ["read_environment"]
 
 # SESSION_MANAGER is the X11 desktop's; the secrets are read by the key ring, for each request if need be.
 NOT_OURS = {CURRENT, PREVIOUS, "SESSION_MANAGER"}
+# What people call them, without underscores.
+RENAMED = {
+    "cookiename": "NAME",
+    "maxage": "COOKIE_MAX_AGE",
+    "secretkey": "SECRET",
+    "secretprevious": "PREVIOUS_SECRET",
+    "storageurl": "STORAGE",
+}
 SECRETS = {"secrets", "previous_secret", "previous_secrets"}
 FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
@@ -119,9 +128,14 @@ def _put(values: dict[str, Any], path: Path, value: Any) -> None:
 
 def _way_out(rest: str, prefix: str, variables: Mapping[str, tuple[Path, Kinds]]) -> str:
     """The variable that was probably meant: one of a table whose name was left out, or the nearest."""
-    in_tables = [name for name, (path, _) in variables.items() if path[1:] == (rest.lower(),)]
+    bare = rest.lower().replace("_", "")
+    if bare in RENAMED:
+        return f"did you mean {prefix}{RENAMED[bare]}?"
+    in_tables = [name for name, (path, _) in variables.items() if "".join(path[1:]).replace("_", "") == bare]
     near = nearest(rest, [name.removeprefix(prefix) for name in (*variables, CURRENT, PREVIOUS)])
     if in_tables or near:
         return f"did you mean {in_tables[0] if in_tables else f'{prefix}{near}'}?"
+    if bare in ELSEWHERE:
+        return ELSEWHERE[bare]
     longer = [name for name in variables if name.startswith(f"{prefix}{rest}_")]
     return f"known are {', '.join((longer or list(variables))[:3])} and so on"

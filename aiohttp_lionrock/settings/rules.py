@@ -23,6 +23,7 @@ ELSEWHERE = {
     "reuseleeway": 'it is a setting of jti: jti={"reuse_leeway": ...}',
     "rotate": 'it is a setting of the refresh token: refresh_token={"rotate": ...}',
     "secretkey": "it is called secret",
+    "storageurl": "it is called storage",
     "timeout": "did you mean expires, or storage_timeout?",
 }
 ELSEWHERE["rememberme"] = ELSEWHERE["remember"]

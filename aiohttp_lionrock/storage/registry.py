@@ -149,6 +149,8 @@ def _unknown(scheme: str, installed: Iterable[str]) -> UnknownBackend:
         hint = f"; install the distribution {distribution} (from a checkout of {CORE}: pip install {folder})"
     elif near := nearest(scheme, names, likeness=0.5):
         hint = f"; did you mean {near!r}?"
+    else:
+        hint = "; docs/backends/write.md shows how to write one"
     return UnknownBackend(scheme, names, hint)
 
 

@@ -51,9 +51,7 @@ def session_of(response: ClientResponse) -> Session | None:
     return None
 
 
-def expire_access(
-    client: Client, *, app: web.Application | None = None, env: Mapping[str, str] | None = None
-) -> None:
+def expire_access(client: Client, *, app: web.Application | None = None, env: Mapping[str, str] | None = None) -> None:
     """Puts an expired token in the place of the client's access token, as after hours away; the refresh token stays.
 
     ``app`` and ``env`` as for `log_in`. Raises RuntimeError where the client has no access token that the application

@@ -16,9 +16,10 @@ __all__ = ["Flash", "Flashes", "flash", "flashes"]
 KEY = "_flashes"  # of the session: a list of [text, category], oldest first
 MOST_BYTES = 1024  # of all messages as JSON: they travel in the cookies
 MOST_BYTES_OF_CATEGORY = 64
+OVERHEAD = 8  # bytes for each message beside its words
+MOST_BYTES_OF_TEXT = MOST_BYTES - MOST_BYTES_OF_CATEGORY - OVERHEAD
 CUT = "…"
 LARGEST_CHARACTER = 6  # bytes of JSON
-OVERHEAD = 8  # bytes for each message beside its words
 
 
 class Flash(NamedTuple):
@@ -35,8 +36,8 @@ async def flash(request: web.Request, text: str, category: str = "message") -> N
     one is shortened. Raises SessionDataError where it is not text, SessionSealed once the response is on its way.
     """
     session = await get_session(request)
-    word = _plain(category, MOST_BYTES_OF_CATEGORY)
-    kept = [*_kept(session), [_plain(text, MOST_BYTES - MOST_BYTES_OF_CATEGORY - OVERHEAD), word]]
+    word = _plain(category, MOST_BYTES_OF_CATEGORY, "a category")
+    kept = [*_kept(session), [_plain(text, MOST_BYTES_OF_TEXT, "a flash message"), word]]
     while sum(map(_size, kept)) > MOST_BYTES:
         del kept[0]
     session[KEY] = kept
@@ -97,10 +98,10 @@ def _size(message: Sequence[str]) -> int:
     return OVERHEAD + sum(map(_bytes, message))
 
 
-def _plain(text: object, most: int) -> str:
+def _plain(text: object, most: int, what: str) -> str:
     """The text without any markup class, or as much of its beginning as has so many bytes."""
     if not isinstance(text, str):
-        raise SessionDataError(f"a flash message is text, not {type(text).__name__}", KEY)
+        raise SessionDataError(f"{what} is text, not {type(text).__name__}", KEY)
     plain = str.__str__(text)
     if _bytes(plain) <= most:
         return plain

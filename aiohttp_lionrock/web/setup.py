@@ -105,7 +105,9 @@ def _make_manager(config: SessionConfig | None, clock: Clock | None, settings: d
 
 def _check_required(app: web.Application, manager: SessionManager) -> None:
     if manager.storage is None:
-        raise ConfigError("require_storage is on and there is no storage: set storage, for example sqlite")
+        raise ConfigError(
+            'require_storage is on and there is no storage: give one, as in storage="sqlite:///sessions.db"'
+        )
     if app.on_startup.frozen:
         raise ConfigError(
             "require_storage cannot stop a start that is under way: call setup(app) before the app starts"

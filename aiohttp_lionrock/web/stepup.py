@@ -16,6 +16,8 @@ __all__ = ["check_fresh", "fresh_login"]
 P = ParamSpec("P")
 R = TypeVar("R", bound=web.StreamResponse)
 
+WAY_OUT = "give a function that makes one, as in stale=lambda request: web.HTTPFound('/confirm')"
+
 Stale = type[web.HTTPException] | Callable[[web.Request], web.HTTPException]
 
 
@@ -62,20 +64,25 @@ async def _check(request: web.Request, max_age: float, stale: Stale | None) -> N
         raise web.HTTPUnauthorized
     at = session.authenticated_at
     if at is None or get_manager(request).now() - at > max_age:
-        raise web.HTTPForbidden if stale is None else stale() if isinstance(stale, type) else stale(request)
+        raise web.HTTPForbidden if stale is None else stale() if isinstance(stale, type) else _made(stale(request))
+
+
+def _made(answer: object) -> web.HTTPException:
+    if not isinstance(answer, web.HTTPException):
+        raise TypeError(f"the function of stale must return an HTTP exception, not {shown(answer)}: {WAY_OUT}")
+    return answer
 
 
 def _check_stale(stale: object) -> None:
     """A response is sent once: an exception made beforehand would answer one request, and leave the others waiting."""
-    way_out = "give a function that makes one, as in stale=lambda request: web.HTTPFound('/confirm')"
     is_other_class = isinstance(stale, type) and not issubclass(stale, web.HTTPException)
     if stale is not None and (not callable(stale) or is_other_class or iscoroutinefunction(stale)):
-        raise TypeError(f"stale takes a class of HTTP exceptions or a function, not {shown(stale)}: {way_out}")
+        raise TypeError(f"stale takes a class of HTTP exceptions or a function, not {shown(stale)}: {WAY_OUT}")
     if isinstance(stale, type):
         try:
             stale()
         except TypeError as exc:
-            raise TypeError(f"stale takes a class that needs no arguments, but {exc}: {way_out}") from None
+            raise TypeError(f"stale takes a class that needs no arguments, but {exc}: {WAY_OUT}") from None
 
 
 def _request_in(arguments: tuple[object, ...]) -> web.Request:

@@ -55,6 +55,11 @@ def test_a_password_is_not_taken_from_an_argument(shell: Shell, url: str) -> Non
     assert "hush" not in ran.err
 
 
+@pytest.mark.parametrize("url", ["other://user:@host/db", "other://host/db?password="])
+def test_an_empty_password_is_none(shell: Shell, url: str) -> None:
+    assert "no storage backend named 'other'" in shell("doctor", "--storage", url).err
+
+
 def test_errors_are_json_where_json_is_wanted(shell: Shell) -> None:
     ran = shell("doctor", "--json", "--storage", "nothing://x")
     assert ran.code == 2
@@ -114,7 +119,7 @@ def test_ctrl_c_ends_a_command_cleanly(tmp_path: Path, url: str) -> None:
 def test_without_click_the_pip_line_is_said(tmp_path: Path) -> None:
     script = "import runpy, sys; sys.modules['click'] = None; runpy.run_module('aiohttp_lionrock', run_name='__main__')"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
-    assert ran.returncode == 1
+    assert ran.returncode == 2
     assert ran.stderr == "Error: the command line needs click: pip install 'click>=8.2'\n"
 
 

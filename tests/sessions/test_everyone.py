@@ -347,8 +347,10 @@ async def test_a_time_ahead_for_servers_whose_clocks_are_ahead_lets_everybody_in
 
 async def test_without_a_storage_nobody_can_be_put_out() -> None:
     manager = SessionManager(SessionConfig(secret=SECRET), environ={})
-    with pytest.raises(ConfigError, match="only with a storage"):
-        await manager.revoke_all()
+    calls = {"purge": (), "revoke": ("x",), "revoke_all": (), "revoke_subject": ("ann",), "sessions": ("ann",)}
+    for call, arguments in calls.items():
+        with pytest.raises(ConfigError, match=rf'^{call}\(\) works only with a storage: .*"sqlite:///sessions.db"'):
+            await getattr(manager, call)(*arguments)
 
 
 async def test_access_tokens_that_ask_nobody_live_on_until_they_expire(build: Callable[..., SessionManager]) -> None:

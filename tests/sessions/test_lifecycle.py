@@ -45,6 +45,11 @@ async def test_a_visitor_without_cookies_gets_a_new_session_and_no_cookie(browse
     assert not browser.changes
 
 
+async def test_the_text_of_a_header_is_not_the_cookies(browser: Browser) -> None:
+    with pytest.raises(TypeError, match="a mapping of cookie names to values"):
+        await browser.manager.load("name=value")  # type: ignore[arg-type]
+
+
 async def test_the_first_write_makes_one_record_and_both_cookies(
     browser: Browser, clock: FakeClock, storage: MemoryStorage
 ) -> None:

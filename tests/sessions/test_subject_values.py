@@ -1,7 +1,9 @@
 """Which values name a user: text and numbers, nothing by mistake."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from support.browser import Browser
@@ -71,6 +73,16 @@ async def test_empty_text_names_nobody(build: Build) -> None:
     assert dict(await browser.visit()) == {"sub": ""}
     with pytest.raises(ValueError, match="a subject is needed"):
         await manager.revoke_subject("")
+
+
+@pytest.mark.parametrize("subject", [UUID(int=1), b"ann", Decimal(1), object()], ids=lambda value: type(value).__name__)
+async def test_what_is_not_json_is_no_subject(build: Build, subject: Any) -> None:
+    browser = Browser(build())
+    await browser.log_in()
+    manager = browser.manager
+    for call in (manager.revoke_subject, manager.sessions, lambda given: manager.revoke(browser.sid, subject=given)):
+        with pytest.raises(TypeError, match=r"a subject is text or a number, as session\.subject is, not .*str\("):
+            await call(subject)
 
 
 async def test_a_session_is_no_subject(build: Build, browser: Browser) -> None:

@@ -205,6 +205,12 @@ def test_what_is_not_a_time_is_no_term(seconds: Any) -> None:
         Session().expire_in(seconds)
 
 
+@pytest.mark.parametrize("seconds", [0, -1, 0.5])
+def test_no_time_at_all_is_answered_with_what_may_be_meant(seconds: float) -> None:
+    with pytest.raises(ValueError, match=r"expire_at_close\(\).*invalidate\(\)"):
+        Session().expire_in(seconds)
+
+
 @pytest.mark.parametrize("refresh", [True, None], ids=["two tokens", "one token"])
 @both_ways
 async def test_an_idle_session_ends_to_the_second(clock: FakeClock, stored: bool, refresh: bool | None) -> None:

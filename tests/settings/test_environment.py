@@ -142,6 +142,12 @@ def test_a_value_that_cannot_be_read_is_a_fault_that_names_the_variable(name: st
         ("SESSION_SECURE", "did you mean SESSION_COOKIE_SECURE?"),
         ("SESSION_SAME_SITE", "did you mean SESSION_COOKIE_SAME_SITE?"),
         ("SESSION_REUSE_LEEWAY", "did you mean SESSION_JTI_REUSE_LEEWAY?"),
+        ("SESSION_COOKIE_NAME", "did you mean SESSION_NAME?"),
+        ("SESSION_HTTPONLY", "did you mean SESSION_COOKIE_HTTP_ONLY?"),
+        ("SESSION_MAX_AGE", "did you mean SESSION_COOKIE_MAX_AGE?"),
+        ("SESSION_STORAGE_URL", "did you mean SESSION_STORAGE?"),
+        ("SESSION_SECRET_KEY", "did you mean SESSION_SECRET?"),
+        ("SESSION_REMEMBER", "a handler says it of one login: session.expire_in(seconds)"),
         ("SESSION_COOKIE", "known are SESSION_COOKIE_MAX_AGE, SESSION_COOKIE_SECURE"),
         ("SESSION_ZZZ_QQQ", "known are SESSION_NAME, SESSION_ALGORITHM"),
     ],
@@ -149,6 +155,11 @@ def test_a_value_that_cannot_be_read_is_a_fault_that_names_the_variable(name: st
 def test_an_unknown_variable_is_a_fault_with_a_way_out(name: str, way_out: str) -> None:
     [fault] = faults_of(**{name: SECRET})
     assert fault.startswith(f"unknown setting {name}; {way_out}")
+
+
+def test_the_previous_secret_under_another_prefix_has_another_name() -> None:
+    with pytest.raises(ConfigError, match=r"APP_SECRET_PREVIOUS; did you mean APP_PREVIOUS_SECRET\?"):
+        SessionConfig.from_env("APP_", {"APP_SECRET_PREVIOUS": SECRET})
 
 
 def test_one_setting_by_two_variables_is_a_fault() -> None:

@@ -98,6 +98,7 @@ def test_a_wrong_value_is_named_with_its_way_out(settings: dict[str, Any], fault
         ("reuse_leeway", 'jti={"reuse_leeway": ...}'),
         ("rotate", 'refresh_token={"rotate": ...}'),
         ("secret_key", "it is called secret"),
+        ("storage_url", "it is called storage"),
     ],
 )
 def test_a_setting_of_another_place_or_library_is_answered_with_what_there_is(name: str, way_out: str) -> None:
@@ -185,10 +186,11 @@ def test_settings_are_a_mapping(read: Callable[[Any], Any], given: Any, named: s
     ids=lambda value: str(value)[:20],
 )
 def test_a_configuration_is_a_session_config(given: Any, named: str, way_out: str) -> None:
-    [fault] = faults_of(lambda: SessionConfig.coerce(given))
-    assert fault.startswith(f"the configuration must be a SessionConfig, not {named}; ")
-    assert way_out in fault
-    assert SECRET not in fault
+    for take in (SessionConfig.coerce, SessionManager):
+        [fault] = faults_of(lambda take=take: take(given))
+        assert fault.startswith(f"the configuration must be a SessionConfig, not {named}; ")
+        assert way_out in fault
+        assert SECRET not in fault
 
 
 def test_a_session_config_is_taken_as_it_is_and_none_as_the_defaults() -> None:

@@ -161,6 +161,7 @@ def test_an_unknown_scheme_is_named_beside_the_installed_ones(site: Site) -> Non
     assert list(caught.value.installed) == sorted(set(caught.value.installed))
     assert "'cassandra'" in str(caught.value)
     assert "pip install" not in str(caught.value)
+    assert str(caught.value).endswith("; docs/backends/write.md shows how to write one")
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,15 @@ async def test_what_is_not_text_is_refused_where_it_is_kept(aiohttp_client, text
     assert await call(aiohttp_client, handler) == ["_flashes", []]
 
 
+async def test_a_category_that_is_no_text_is_said_to_be_one(aiohttp_client):
+    async def handler(request: web.Request, seen: list[Any]) -> None:
+        with pytest.raises(SessionDataError, match="a category is text, not int"):
+            await flash(request, "text", 3)
+        seen.append("asked")
+
+    assert await call(aiohttp_client, handler) == ["asked"]
+
+
 async def test_markup_is_kept_as_plain_text(aiohttp_client):
     async def handler(request: web.Request, seen: list[Any]) -> None:
         await flash(request, Markup("<b>bold</b>"))

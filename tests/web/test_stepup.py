@@ -142,6 +142,22 @@ async def test_a_stale_login_is_sent_to_the_page_that_confirms_it_each_time(aioh
         assert (answer.status, answer.headers["Location"]) == (302, "/confirm?next=/transfer")
 
 
+async def test_a_function_of_stale_that_returns_a_response_is_an_error_that_names_it(
+    aiohttp_client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def guarded(request: web.Request) -> web.Response:
+        await check_fresh(request, -1, stale=lambda request: web.Response())  # type: ignore[arg-type, return-value]
+        return web.Response()
+
+    app = web.Application()
+    setup(app, secret="for tests alone: nothing is signed with it", cookie={"secure": False})
+    app.add_routes([web.post("/login", log_in), web.get("/", guarded)])
+    client = await aiohttp_client(app)
+    await client.post("/login")
+    assert (await client.get("/")).status == 500
+    assert "the function of stale must return an HTTP exception, not an aiohttp.web_response.Response" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

@@ -144,7 +144,8 @@ class JtiStorage(ABC):
         """At most ``limit`` (one or more) live records, and the cursor for the next call: None at the end.
 
         From call to call it meets every record that is live throughout exactly once, whatever is inserted, replaced and
-        deleted meanwhile. For copies and counts. Raises StorageError where the backend cannot do it, as here.
+        deleted meanwhile. For copies and counts. Not each is a session that lives: `SessionManager.sessions` of its
+        subject says which do. Raises StorageError where the backend cannot do it, as here.
         """
         raise StorageError(f"{type(self).__name__} cannot list all of its records")
 

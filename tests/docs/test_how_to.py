@@ -223,6 +223,30 @@ async def test_devices_are_listed_and_ended(serve: Serve) -> None:
     assert len(await ask(bob, "/devices")) == 1
 
 
+async def test_who_is_logged_in_are_those_with_live_sessions(clock: FakeClock) -> None:
+    who_is_logged_in = program("how-to/devices", 1)["who_is_logged_in"]
+    async with SessionManager(SessionConfig(storage="memory://"), clock=clock) as manager:
+
+        async def enter(user: str | None, cookies: dict[str, str] | None = None) -> dict[str, str]:
+            session = await manager.load(cookies or {})
+            session.renew()
+            session.update({"sub": user} if user else {"cart": 1})
+            return {change.name: change.value or "" for change in await manager.save(session)}
+
+        assert await who_is_logged_in(manager) == {}
+        for user in ("bob", "ann", None):
+            await enter(user)
+        assert [*await who_is_logged_in(manager)] == ["ann", "bob"]
+        await manager.revoke_all()
+        assert await who_is_logged_in(manager) == {}
+        clock.advance(5)
+        await enter("ann", await enter("ann"))  # the record from before is still there
+        assert {user: len(found) for user, found in (await who_is_logged_in(manager)).items()} == {"ann": 1}
+        assert manager.storage is not None
+        records, _ = await manager.storage.scan()
+        assert len(records) == 6
+
+
 async def test_a_long_user_agent_does_not_fail_a_login(serve: Serve) -> None:
     client = await serve(program("how-to/devices")["make_app"]())
     await ask(client, "/login", "POST", data={"user": "ann"}, headers={"User-Agent": "x" * 3000})

@@ -1,31 +1,24 @@
 """The programs of the how-to pages do what their pages say."""
 
 import asyncio
-import re
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
-from opentelemetry import metrics
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from support.pages import Serve, ask, assert_unavailable, blocks_of, cookies_of, program, rows, run_pytest, text
+from support.pages import Serve, ask, assert_unavailable, blocks_of, cookies_of, program, run_pytest
 
 from aiohttp_lionrock import (
     MemoryStorage,
     Session,
     SessionConfig,
-    SessionEvent,
     SessionManager,
     get_manager,
     get_session,
     new_session,
     setup,
 )
-from aiohttp_lionrock.sessions.events import Why
 from aiohttp_lionrock.testing import FakeClock
 from aiohttp_lionrock.testing import log_in as log_in_as
 
@@ -494,55 +487,6 @@ async def test_live_connections_end_with_their_session(serve: Serve) -> None:
         assert (await news.read()).endswith(b"event: goodbye\ndata: logout\n\n")
 
 
-async def test_events_reach_their_listeners_and_are_counted(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    app = program("how-to/events")["make_app"]()
-    app.add_routes([web.post("/login", program("how-to/login", 0)["login"])])
-    client = await serve(app)
-    with caplog.at_level("INFO"):
-        await log_in(client, "ann")
-    [record] = await get_manager(app).sessions("ann")
-    assert [entry.getMessage() for entry in caplog.records if entry.name == "root"] == [
-        f"started: session {record.sid} of ann (None)"
-    ]
-    assert get_manager(app).stats == {"started": 1}
-
-
-def points(reader: InMemoryMetricReader, name: str) -> list[tuple[dict[str, Any], int]]:
-    """What a metric stands at, by its attributes."""
-    data = reader.get_metrics_data()
-    assert data is not None
-    [resource] = data.resource_metrics
-    [scope] = resource.scope_metrics
-    [metric] = [metric for metric in scope.metrics if metric.name == name]
-    return [(dict(point.attributes), point.value) for point in metric.data.data_points]
-
-
-async def test_the_recipe_for_opentelemetry_counts_events_by_what_and_why(serve: Serve) -> None:
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader], shutdown_on_exit=False)
-    metrics.set_meter_provider(provider)
-    make_app = program("how-to/events", 1)["make_app"]
-    app = make_app()
-    app.add_routes([web.post(f"/{name}", program("how-to/login", 0)[name]) for name in ("login", "logout")])
-    client = await serve(app)
-    for _ in range(2):
-        await log_in(client, "ann")
-    await client.post("/logout", allow_redirects=False)
-    manager = get_manager(app)
-    manager.events.tell(SessionEvent("refused", code="JWT_EXPIRED"))
-    for name in ("renewed", "refreshed", "reused", "storage_down", "storage_up", "storage_down"):
-        manager.events.tell(SessionEvent(name))
-    counted = points(reader, "session.events")
-    assert {"session.event": "ended", "session.detail": "logout"} in [attributes for attributes, _ in counted]
-    assert {"session.event": "refused", "session.detail": "JWT_EXPIRED"} in [attributes for attributes, _ in counted]
-    names = Counter[str]()
-    for attributes, value in counted:
-        names[attributes["session.event"]] += value
-    assert names == {name: count for name, count in manager.stats.items() if "." not in name}
-    assert points(reader, "session.storage.outages") == [({}, 1)]
-    provider.shutdown()
-
-
 async def test_a_socket_sends_what_comes_from_elsewhere_and_its_handler_leaves_with_its_client(serve: Serve) -> None:
     names = program("how-to/live", 1)
     app = names["make_app"]()
@@ -556,11 +500,3 @@ async def test_a_socket_sends_what_comes_from_elsewhere_and_its_handler_leaves_w
         assert await socket.receive_str(timeout=5) == "more news", "the handler before has left the queue alone"
         await get_manager(app).revoke_subject("ann")
         assert (await socket.receive(timeout=5)).data == 4401
-
-
-def test_every_event_is_listed() -> None:
-    manager = setup(web.Application())
-    lists = {name for name, value in vars(manager.events).items() if isinstance(value, list)}
-    assert {name for row in rows("how-to/events") for name in re.findall("`(.*?)`", row[0])} == lists
-    told = text("how-to/events")
-    assert [why for why in Why if f"`{why}`" not in told] == []

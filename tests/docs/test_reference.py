@@ -191,6 +191,12 @@ def test_every_public_name_is_on_the_page_of_the_api() -> None:
     assert {name.removeprefix("aiohttp_lionrock.testing.") for name in told} >= set(aiohttp_lionrock.testing.__all__)
 
 
+def test_the_attributes_of_a_manager_are_named_on_the_page_of_the_api() -> None:
+    [told] = re.findall(r"^Its attributes are .*?\n\n", text("api"), re.DOTALL | re.MULTILINE)
+    attributes = {name for name in vars(SessionManager(SessionConfig())) if not name.startswith("_")}
+    assert attributes == set(re.findall("`([a-z_]+)`", told))
+
+
 async def test_the_commands_do_what_the_page_says(place: Path) -> None:
     assert [
         call.strip("`").split()[0] for cell, _ in rows("command-line", "Commands") for call in cell.split(", ")

@@ -1,6 +1,7 @@
 """The deploy pages on real servers: gunicorn, nginx's sizes, the environment, probes, secrets and purges."""
 
 import asyncio
+import os
 import re
 import shlex
 import sys
@@ -113,10 +114,28 @@ async def test_after_a_restored_backup_its_time_ends_what_it_brings_back(place: 
             session = await manager.load({})
             session["sub"] = sub
             await manager.save(session)
-    [command] = examples("deploy/operations", "sh")
+    _, command = examples("deploy/operations", "sh")
     assert "ended every session that began up to 2024-05-01 03:00:00 UTC" in shell(command, SESSION_STORAGE=url)
     async with SessionManager(SessionConfig(storage=url)) as manager:
         assert [len(await manager.sessions(sub)) for sub in ("ann", "bob")] == [0, 1]
+
+
+def test_the_checklist_of_a_deployment_is_done_from_a_shell(place: Path) -> None:
+    url = f"sqlite:///{place}/sessions.db"
+    environ = {"SESSION_SECRET": SECRET, "SESSION_STORAGE": url}
+    checks, _ = examples("deploy/operations", "sh")
+    [cron] = examples("deploy/operations", "text")
+    before = os.umask(0o077)
+    try:
+        asyncio.run(program("deploy/operations")["purge"](url))
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in place.glob("sessions.db*")] == [0o600]
+    told = shell(checks, **environ)
+    assert told.startswith("the environment: good")
+    assert "reachable  yes" in told
+    command = cron.split(maxsplit=5)[5].replace("/var/lib/shop", str(place))
+    assert shell(command) == "removed 0 expired records\n"
 
 
 def test_the_lines_of_the_log_are_those_of_the_library() -> None:

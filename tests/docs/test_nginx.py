@@ -34,6 +34,8 @@ def nginx_conf(folder: Path, port: int, upstream: int) -> str:
     defaults = "proxy_buffer_size 4k; proxy_buffers 8 4k;"
     others = f"""
     location /stripped/ {{ proxy_pass http://127.0.0.1:8080/; }}
+    location /errors/ {{ proxy_pass http://127.0.0.1:8080/; proxy_intercept_errors on; error_page 404 /none; }}
+    location /none {{ return 404; }}
     location /small/ {{ proxy_pass http://127.0.0.1:8080/; {defaults} }}
 """
     server = sizes.rstrip().removesuffix("}") + ours + location[0] + prefix + others + "}"
@@ -74,7 +76,7 @@ from aiohttp_lionrock import get_session, setup
 async def store(request):
     session = await get_session(request)
     session["text"] = "x" * int(request.query.get("size", 0))
-    return web.Response()
+    return web.Response(status=int(request.query.get("status", 200)))
 
 app = web.Application()
 setup(app, refresh_token=True)
@@ -95,6 +97,10 @@ async def test_nginx_passes_sessions_on_and_has_a_way_out_of_large_cookies(certi
         assert (await get("/?size=1500"))[0] == 200
         assert (await get("/stripped/"))[0] == 200
         assert (await get("/small/"))[0] == 200
+        status, headers = await get("/?status=404&size=1")
+        assert (status, "Set-Cookie" in headers) == (404, True)
+        status, headers = await get("/errors/?status=404&size=2")
+        assert (status, "Set-Cookie" in headers) == (404, False), "the error page of the proxy has no cookies"
         assert (await get("/small/?size=1500"))[0] == 502, "the head is larger than nginx's default"
         status, headers = await get("/", Cookie=f"other={'x' * 17_000}")
         assert status == 400

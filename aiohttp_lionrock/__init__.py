@@ -23,17 +23,21 @@ from .errors import (
     TokenTooLarge,
     UnknownBackend,
 )
-from .sessions.events import SessionEvent
+from .sessions.events import Events, SessionEvent, Why
 from .sessions.manager import SessionManager
 from .sessions.session import Session
+from .sessions.watching import Watcher
 from .settings.config import AccessTokenConfig, CookieConfig, JtiConfig, JtiEvent, RefreshTokenConfig, SessionConfig
 from .settings.cookies import CookieChange, CookieOptions
+from .settings.keywords import SessionSettings
 from .storage.contract import JtiRecord, JtiStorage
 from .storage.memory import MemoryStorage
 from .storage.registry import open_storage
 from .tokens.codec import TokenCodec
 from .tokens.keys import KeyRing
 from .web import (
+    Flash,
+    Watched,
     check_fresh,
     cross_origin_exempt,
     cross_origin_middleware,
@@ -57,6 +61,8 @@ __all__ = [
     "CookieOptions",
     "CorruptRecord",
     "DuplicateRecord",
+    "Events",
+    "Flash",
     "JtiConfig",
     "JtiEvent",
     "JtiRecord",
@@ -73,6 +79,7 @@ __all__ = [
     "SessionLimitReached",
     "SessionManager",
     "SessionSealed",
+    "SessionSettings",
     "SessionTooLarge",
     "StorageError",
     "StorageUnavailable",
@@ -87,6 +94,9 @@ __all__ = [
     "TokenSuperseded",
     "TokenTooLarge",
     "UnknownBackend",
+    "Watched",
+    "Watcher",
+    "Why",
     "check_fresh",
     "cross_origin_exempt",
     "cross_origin_middleware",

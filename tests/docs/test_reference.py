@@ -30,6 +30,7 @@ from aiohttp_lionrock import (
     SessionTooLarge,
     TokenError,
     errors,
+    get_manager,
     get_session,
     setup,
 )
@@ -60,6 +61,11 @@ def test_the_configuration_of_the_page_is_read() -> None:
     config = program("settings")["config"]
     assert (config.name, config.access.cookie.path, config.jti_policy.reuse_leeway) == ("shop-session", "/shop/", 10)
     assert isinstance(program("settings")["make_app"](), web.Application)
+
+
+def test_settings_are_passed_on_by_a_function_that_names_their_types() -> None:
+    app = program("settings", 1)["make_app"](name="shop-session", expires=60)
+    assert (get_manager(app).config.name, get_manager(app).config.expires) == ("shop-session", 60)
 
 
 def test_all_faults_of_a_configuration_come_in_one_message() -> None:

@@ -88,7 +88,8 @@ def test_the_projects_own_backends_are_found_by_name(pack, tmp_path: Path, other
         f"{SQLITE} SqliteStorage",
         f"{MONGODB} MongoStorage",
         f"{MONGODB} MongoStorage",
-        "no storage backend named 'shelf' is installed (installed: memory, mongodb, mongodb+srv, sqlite)",
+        "no storage backend named 'shelf' is installed (installed: memory, mongodb, mongodb+srv, sqlite); "
+        "docs/backends/write.md shows how to write one",
     ]
 
 

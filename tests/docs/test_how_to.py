@@ -246,6 +246,32 @@ async def test_a_long_user_agent_does_not_fail_a_login(serve: Serve) -> None:
     assert len((await ask(client, "/devices"))[0]["browser"]) < 100
 
 
+async def test_a_second_click_is_a_login_again_and_a_change_of_password_that_is_refused(serve: Serve) -> None:
+    async def fill(request: web.Request) -> web.Response:
+        (await get_session(request))["cart"] = 1
+        return web.json_response({})
+
+    async def look(request: web.Request) -> web.Response:
+        return web.json_response(dict(await get_session(request)))
+
+    def make_app() -> web.Application:
+        app: web.Application = program("how-to/password-change", 0)["make_app"]()
+        app.add_routes([web.get("/fill", fill), web.get("/look", look)])
+        return app
+
+    first = await serve(make_app())
+    await ask(first, "/fill")
+    second = await serve(make_app(), cookies_of(first))
+    for client in (first, second):
+        await log_in(client, "ann")
+    assert await ask(second, "/look") == {"cart": 1, "sub": "ann"}
+    async with SessionManager(SessionConfig(storage="sqlite:///sessions.db")) as manager:
+        assert len(await manager.sessions("ann")) == 2
+    before = cookies_of(second)
+    assert (await second.post("/password")).status == 200
+    assert (await (await serve(make_app(), before)).post("/password")).status == 401
+
+
 @pytest.mark.parametrize("order", ["renew first", "revoke first"])
 async def test_a_password_change_ends_the_others(serve: Serve, order: str) -> None:
     code = blocks_of("how-to/password-change")[0]

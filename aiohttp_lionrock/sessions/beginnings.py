@@ -92,18 +92,28 @@ class Beginnings:
         """What is left to do once the session is all that is left of the one before; the tokens as they are then."""
         try:
             if plan.begins:
-                await self._caps.make_room(draft.sid, draft.subject)
+                if record.predecessor is not None and draft.handed_over is None:
+                    await self._stand_alone(record.sid)
+                if not draft.reaches_nobody():  # else it is taken back, and ends nobody
+                    await self._caps.make_room(draft.sid, draft.subject)
                 return issued
             return await self._in_step(record, draft, issued)
         except TokenRevoked:
-            if draft.presented.subject == draft.subject:
-                self._undoing.start(draft.sid)  # what it took over from would be too many as well
+            if plan.leaves or draft.presented.subject == draft.subject:
+                self._undoing.start(draft.sid)  # a logout holds, and another session of the user would be too many
             else:
                 self._undoing.take_back(draft)
             raise
         except BaseException:
             self._undoing.take_back(draft)
             raise
+
+    async def _stand_alone(self, sid: str) -> None:
+        """It has not taken over from the session that came: that lives or has ended by itself."""
+        record = await self._records.get(sid)
+        if record is not None:
+            alone = replace(record, version=record.version + 1, predecessor=None)
+            await self._records.replace(alone, record.version)
 
     async def _in_step(self, record: JtiRecord, draft: Draft, issued: list[Issued]) -> list[Issued]:
         """The tokens, and the record, with the end and the labels that the session before was given meanwhile."""

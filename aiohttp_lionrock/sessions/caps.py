@@ -1,6 +1,5 @@
 """Caps: how many sessions one user may have at a time."""
 
-import asyncio
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -8,7 +7,7 @@ from dataclasses import replace
 from ..errors import CorruptRecord, SessionLimitReached, TokenRevoked
 from ..settings.config import SessionConfig
 from ..storage.contract import JtiRecord, JtiStorage
-from .endings import Endings
+from .endings import Endings, all_of
 from .events import Why
 from .verdicts import State, is_somebodys, state_of
 
@@ -87,8 +86,7 @@ class Caps:
         while surplus:
             batch, surplus = surplus[:at_once], surplus[at_once:]
             gone.update(batch)
-            ended = await asyncio.gather(*(self._endings.end_listed(other, Why.CAP) for other in batch))
-            if not all(ended):
+            if not all(await all_of(self._endings.end_listed(other, Why.CAP) for other in batch)):
                 return False
             at_once = min(2 * at_once, MOST_AT_ONCE)
         return True

@@ -19,19 +19,20 @@ _PLAIN = SCALARS | {dict, list}
 
 
 class SessionData:
-    """The data as it was presented, and as it is now. ``assigned``: the keys that this request has set itself.
+    """The data as it was presented, and as it is now. ``assigned``: the keys that this request has set or removed.
 
     ``is_touched``: something was set, removed, or taken out so that it may be changed. ``has_own_parts``: somebody
     outside may hold a list or a dictionary of it.
     """
 
-    __slots__ = ("_before", "_now", "assigned", "has_own_parts", "is_touched")
+    __slots__ = ("_before", "_now", "assigned", "has_own_parts", "is_cleared", "is_touched")
 
     def __init__(self, before: Mapping[str, Any] = _NOTHING) -> None:
         self._before = before
         self._now: Mapping[str, Any] = before  # the same object until the first change
         self.is_touched: bool = False
         self.has_own_parts: bool = False
+        self.is_cleared: bool = False
         self.assigned: set[str] = set()
 
     def __contains__(self, key: object) -> bool:
@@ -65,12 +66,13 @@ class SessionData:
             self.has_own_parts = True
 
     def __delitem__(self, key: str) -> None:
+        self.assigned.add(key)
         del self._own()[key]
 
     def clear(self) -> None:
         """Removes every key."""
         self._now = {}
-        self.is_touched = True
+        self.is_touched = self.is_cleared = True
 
     def keep_assigned(self) -> None:
         """Removes what this request has not set itself."""
@@ -78,9 +80,11 @@ class SessionData:
         self.is_touched = True
 
     def add(self, more: Mapping[str, Any]) -> None:
-        """Adds what has no value yet."""
+        """Adds what this request has neither set nor removed, were it only to make sure that it is not there."""
+        if self.is_cleared:
+            return
         for key, value in more.items():
-            if key not in self._now:
+            if key not in self.assigned:
                 self._own()[key] = copied(value)
                 self.has_own_parts = True
 

@@ -1,8 +1,10 @@
 """Endings: how a session is ended, and whatever took over from it with it."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from ..errors import CorruptRecord, StorageUnavailable
 from ..storage.contract import JtiRecord
@@ -11,7 +13,9 @@ from .living import LivingRecords
 from .repairs import Repairs, Urgency
 from .verdicts import State, is_somebodys, state_of
 
-__all__ = ["LONGEST_CHAIN", "Endings"]
+__all__ = ["LONGEST_CHAIN", "Endings", "all_of"]
+
+T = TypeVar("T")
 
 LONGEST_CHAIN = 1000  # renewals within the ten minutes that a superseded record stays
 MOST_ONE_BY_ONE = 1000  # sessions of one user
@@ -25,13 +29,14 @@ class Endings:
         self._repairs = repairs
         self._events = events
 
-    async def end(self, sid: str, why: Why, known: JtiRecord | None = None) -> bool:
+    async def end(self, sid: str, why: Why, known: JtiRecord | None = None, before: Iterable[str] = ()) -> bool:
         """Ends a session, and through any number of renewals the one that it goes on as.
 
-        ``known`` is its record, where that was read before. True for the one caller that ended something alive.
+        ``known`` is its record, where that was read already, and ``before`` the sids that it had before, as far as
+        known. True for the one caller that ended something alive.
         """
         passed = None
-        former: list[str] = []
+        former = [*before]
         try:
             record = known or await self._read(sid)
             for _ in range(LONGEST_CHAIN):
@@ -58,9 +63,12 @@ class Endings:
 
     async def end_listed(self, record: JtiRecord, why: Why) -> bool:
         """Ends a session that is as it was listed; False where it has changed, moved or ended since."""
-        if not await self._storage.replace(replace(record, expires_at=0), record.version):
+        ended = replace(record, version=record.version + 1, expires_at=0)
+        if not await self._storage.replace(ended, record.version):
             return False
         self._tell(record, why, ())
+        if record.predecessor is not None:
+            await self._remove(record.predecessor)  # which it may not have taken over from yet
         return True
 
     async def end_signed(self, sid: str, signers: Sequence[str]) -> bool:
@@ -79,27 +87,24 @@ class Endings:
             listed = []  # one that cannot be read keeps no other alive
         kept = _kin(listed, keep)
         ended = [record for record in listed if record.sid not in kept]
-        if keep is not None and listed and len(ended) <= MOST_ONE_BY_ONE:
-            removed = await self._remove(ended)
-            await self._storage.remove_hidden(subject)
-        else:
-            removed = await self._storage.delete_subject(subject, keep)
         former = _former(ended)
         alive = [record for record in ended if is_somebodys(record)]
+        if keep is not None and listed and len(ended) <= MOST_ONE_BY_ONE:
+            # One by one, for what is kept may go on as another one since they were listed.
+            outcomes = await all_of(
+                self.end(record.sid, Why.REVOKED_SUBJECT, record, former.get(record.sid, ())) for record in alive
+            )
+            await all_of(self._remove(record.sid) for record in ended if record not in alive)
+            await self._storage.remove_hidden(subject)
+            return sum(outcomes)
+        removed = await self._storage.delete_subject(subject, keep)
         for record in alive:
             self._tell(record, Why.REVOKED_SUBJECT, former.get(record.sid, ()))
         return max(0, removed - (len(ended) - len(alive)))
 
-    async def _remove(self, records: Sequence[JtiRecord]) -> int:
-        """Removes these alone, and not what a session that is kept may go on as since they were listed."""
-
-        async def remove(sid: str) -> bool:
-            try:
-                return await self._storage.delete(sid) is not None
-            except CorruptRecord:  # it is removed all the same
-                return True
-
-        return sum(await asyncio.gather(*(remove(record.sid) for record in records)))
+    async def _remove(self, sid: str) -> None:
+        with suppress(CorruptRecord):  # it is removed all the same
+            await self._storage.delete(sid)
 
     def _tell(self, record: JtiRecord, why: Why, former: Iterable[str]) -> None:
         self._events.tell(SessionEvent("ended", record.sid, record.subject, tuple(former), why))
@@ -126,6 +131,15 @@ class Endings:
             return True
 
         self._repairs.add(Urgency.HELD, f"end {superseded.sid}", end)
+
+
+async def all_of(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What these answer, all at once. Where some fail the others are done all the same; then the failure is raised."""
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return outcomes  # type: ignore[return-value]
 
 
 def _kin(records: Sequence[JtiRecord], sid: str | None) -> set[str | None]:

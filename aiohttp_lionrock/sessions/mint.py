@@ -13,7 +13,6 @@ from ..settings.config import SessionConfig, TokenPolicy
 from ..settings.names import TERM
 from ..storage.contract import JtiRecord
 from ..tokens.cache import TokenCache
-from .contents import Contents
 from .life import Arrival, Presented
 from .session import session_of
 from .state import Life
@@ -98,11 +97,13 @@ class Draft:
         self.data = self.life.data.snapshot()
         self.subject = self.life.subject
 
-    def take_along(self, left: Contents) -> None:
-        """Adds what a session held that is superseded by now."""
-        self.id = left.id or self.id
-        self.life.data.add(left.data)
-        self.data = self.life.data.snapshot()
+    def take_along(self) -> None:
+        """Adds what nobody's session held that is superseded by now, but for what this request has set or removed."""
+        left = self.presented.left
+        if left is not None and left.subject is None:
+            self.id = left.id or self.id
+            self.life.data.add(left.data)
+            self.data = self.life.data.snapshot()
 
     def go_on_from(self, record: JtiRecord) -> None:
         """Takes over from this session, in the place of the one that was presented."""

@@ -45,11 +45,10 @@ class Moves:
         """Inserts a new session.
 
         A login that a browser has sent twice is done twice: nobody knows which of the answers it keeps. Both have what
-        the visitor brought, and where places are counted the second takes that of the first.
+        a visitor brought, and where places are counted the second takes that of the first.
         """
-        presented, twin = draft.presented, await self._twin_of(draft)
-        if twin is not None and presented.left is not None:
-            draft.take_along(presented.left)
+        if (twin := await self._twin_of(draft)) is not None:
+            draft.take_along()
             if self._counts_places:
                 draft.go_on_from(twin)
                 return await self.move(draft, plan)
@@ -78,12 +77,9 @@ class Moves:
         return await self._beginnings.settle(record, draft, plan, issued)
 
     async def _twin_of(self, draft: Draft) -> JtiRecord | None:
-        """What a visitor's session, or one of the same user, has gone on as by a login of this user a moment ago."""
-        presented = draft.presented
-        if presented.arrival is not Arrival.SUPERSEDED or presented.subject not in (None, draft.subject):
-            return None
-        record = presented.record
-        if record is None or record.successor is None:
+        """What the session that came has gone on as, where that was a login of this user a moment ago."""
+        record = draft.presented.record
+        if draft.presented.arrival is not Arrival.SUPERSEDED or record is None or record.successor is None:
             return None
         for _ in range(LONGEST_CHAIN):
             if record is None or record.successor is None:

@@ -16,6 +16,7 @@ from .events import Events, SessionEvent, Why
 from .jti import JtiAuthority
 from .life import ASKED_NOTHING, Act, Arrival, Asked, Level, Plan, Presented, Rules, plan
 from .mint import Draft, Issued, latest_exp
+from .own_ends import moment
 from .state import Life
 from .term import Limits, Term
 
@@ -166,6 +167,7 @@ class Saver:
         life.created_at = issued[0].claims.get("orig_iat")
         life.authenticated_at = draft.authenticated_at
         life.is_new = False
+        life.since = moment()
         life.asked = ASKED_NOTHING
         _, keys, env, *_ = draft.presented
         life.presented = Presented(_LOADED, keys, env, draft.sid, draft.subject, is_due=self._rules.resave)

@@ -148,6 +148,11 @@ class Session(MutableMapping[str, Any]):
         self._life.check_open()
         self._life.data.clear()
 
+    def pop(self, key: str, *default: Any) -> Any:
+        """Removes a key, and returns its value or else the default; KeyError where there is neither."""
+        self._life.data.assigned.add(key)  # also where it is not there
+        return super().pop(key, *default)
+
     def popitem(self) -> tuple[str, Any]:
         """Removes the key that was stored last, and returns it with its value; KeyError where there is none."""
         if not self:

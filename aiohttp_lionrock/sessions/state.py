@@ -36,7 +36,7 @@ class Life:
     | ``is_sealed`` | `seal` | whatever would change the session |
     | ``unsaved`` | `give_up`: keys whose changes were not saved, and are known to be lost | `warn_if_changed` |
     | ``subject_of clock`` | the manager | ``Session`` |
-    | ``since`` | load: when it was, as `own_ends.moment` counts | records |
+    | ``since`` | load, save: when it was, as `own_ends.moment` counts | records |
     """
 
     __slots__ = (

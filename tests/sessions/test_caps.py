@@ -106,7 +106,11 @@ def begin_anew_as_ann(session: Session) -> None:
 
 @pytest.mark.parametrize("when_full", ["oldest", "refuse"])
 @pytest.mark.parametrize("log_in_again", [None, begin_anew_as_ann], ids=["renew", "new session"])
-@pytest.mark.parametrize("before", [{"cart": ["tea"]}, {"cart": ["tea"], "sub": "ann"}], ids=["visitor", "logged in"])
+@pytest.mark.parametrize(
+    "before",
+    [{"cart": ["tea"]}, {"cart": ["tea"], "sub": "ann"}, {"cart": ["tea"], "sub": "bob"}],
+    ids=["visitor", "logged in", "as another"],
+)
 async def test_a_second_click_on_the_login_button_takes_the_place_of_the_first_whose_answer_the_browser_drops(
     storage: JtiStorage, clock: FakeClock, when_full: str, log_in_again: Any, before: dict[str, Any]
 ) -> None:
@@ -123,9 +127,21 @@ async def test_a_second_click_on_the_login_button_takes_the_place_of_the_first_w
         await click
     assert await second.is_logged_in()
     assert [record.sid for record in await manager.sessions("ann")] == [second.sid]
-    assert (await second.visit()).get("cart") == (["tea"] if log_in_again is None else None)
+    assert (await second.visit()).get("cart") == (["tea"] if log_in_again is None and "sub" not in before else None)
     rejected = (await first.visit()).rejected
     assert isinstance(rejected, TokenSuperseded if log_in_again is None else TokenRevoked)
+
+
+async def test_a_login_whose_client_has_gone_meanwhile_ends_nobody(storage: JtiStorage, clock: FakeClock) -> None:
+    manager = manager_of(storage, clock, max_sessions=1)
+    first, answers = await log_in(manager), iter([True])
+    session = await manager.load({})
+    session["sub"] = "ann"
+    assert await manager.save(session, is_awaited=lambda: next(answers, False)) == []
+    await manager.aclose()
+    await manager.open()
+    assert await first.is_logged_in()
+    assert [record.sid for record in await manager.sessions("ann")] == [first.sid]
 
 
 async def test_logins_at_once_share_the_work_of_making_room(clock: FakeClock) -> None:

@@ -186,6 +186,22 @@ def listening(told: list[SessionEvent]) -> Callable[[SessionEvent], Awaitable[No
     return listen
 
 
+async def test_what_a_login_has_stored_stays_in_a_second_one_of_the_same_request(
+    storage: JtiStorage, clock: FakeClock
+) -> None:
+    manager = make_manager(storage, clock)
+    browser = Browser(manager)
+    await browser.log_in()
+    session = await manager.load(browser.cookies)
+    await manager.revoke_subject("ann")
+    for number in range(2):
+        session.renew()
+        session["sub"] = "ann"
+        session[f"stored {number}"] = True
+        browser.receive(await manager.save(session))
+    assert dict(await browser.visit()) == {"sub": "ann", "stored 0": True, "stored 1": True}
+
+
 @pytest.mark.parametrize("refresh", [False, True])
 async def test_a_login_stands_although_the_session_that_came_has_expired_while_it_was_made(
     storage: JtiStorage, clock: FakeClock, refresh: bool

@@ -3,7 +3,9 @@
 Each test runs through every order in which the storage calls of the two requests can happen.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from support.browser import SECRET, Browser
 from support.scheduler import Gates, schedules
 
 from aiohttp_lionrock import MemoryStorage, Session, SessionConfig, SessionManager
+from aiohttp_lionrock.sessions import saving, state
 from aiohttp_lionrock.testing import FakeClock
 
 
@@ -69,3 +72,48 @@ async def test_a_login_elsewhere_counts_them_as_one(
         assert await two.browser.is_logged_in(), schedule.chosen
         assert await elsewhere.is_logged_in(), schedule.chosen
         assert sorted(await two.sids()) == sorted([two.browser.sid, elsewhere.sid]), schedule.chosen
+
+
+@pytest.mark.parametrize("revoke", [by_session, by_sid])
+async def test_one_of_the_others_that_is_renewed_beside_it_is_ended_too(
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    revoke: Callable[[SessionManager, Session], Awaitable[int]],
+) -> None:
+    for schedule in schedules():
+        for module in (state, saving):  # the order of the sids is that of the calls, and so the same in each run
+            monkeypatch.setattr(module, "uuid4", partial(next, map("{:04}".format, count())))
+        two = Two(clock)
+        other = Browser(two.managers[1])
+        for browser in (two.browser, other):
+            await browser.log_in()
+        session = await two.browser.visit()
+        await two.storage.run(schedule, other.visit(Session.renew), revoke(two.managers[0], session))
+        assert await two.sids() == [two.browser.sid], schedule.chosen
+        assert not await other.is_logged_in(), schedule.chosen
+
+
+async def test_what_was_only_to_take_over_from_it_is_another_session_an_hour_later(clock: FakeClock) -> None:
+    """Two tabs log in again, and the client of the first goes away: its login is taken back, the second's stands."""
+    met = 0
+    for number, schedule in enumerate(schedules()):
+        if number == 400:
+            break
+        two = Two(clock)
+        await two.browser.log_in()
+        second, answers = two.browser.copy(two.managers[1]), iter([True])
+
+        async def log_in_and_go(two: Two = two, answers: Iterator[bool] = answers) -> None:
+            session = await two.managers[0].load(two.browser.cookies)
+            log_in_again(session)
+            await two.managers[0].save(session, is_awaited=lambda: next(answers, False))
+
+        await two.storage.run(schedule, log_in_and_go(), second.visit(log_in_again))
+        for manager in two.managers:
+            await manager.aclose()
+            await manager.open()
+        if len(await two.sids()) == 2:
+            met += 1
+            assert await two.managers[0].revoke_others(await two.browser.visit()) == 1, schedule.chosen
+            assert not await second.is_logged_in(), schedule.chosen
+    assert met

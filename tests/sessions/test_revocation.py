@@ -16,6 +16,7 @@ from support.browser import (
     make_manager,
     record_of,
 )
+from support.storages import FaultyStorage
 
 from aiohttp_lionrock import (
     ConfigError,
@@ -23,6 +24,7 @@ from aiohttp_lionrock import (
     MemoryStorage,
     Session,
     SessionDataError,
+    StorageUnavailable,
     TokenRevoked,
     TokenSuperseded,
 )
@@ -164,6 +166,53 @@ async def test_a_login_with_an_old_token_is_delivered_whoever_logs_in(browser: B
     assert set(second.sent) == {ACCESS, REFRESH}
     assert await second.is_logged_in()
     assert await browser.is_logged_in()
+
+
+def log_in_without_a_cart(session: Session) -> None:
+    session.renew()
+    session.pop("cart", None)
+    session["sub"] = "ann"
+
+
+def log_in_with_nothing(session: Session) -> None:
+    session.clear()
+    session["sub"] = "ann"
+
+
+@pytest.mark.parametrize("log_in", [log_in_without_a_cart, log_in_with_nothing])
+async def test_a_login_with_an_old_token_brings_back_nothing_that_it_removes(
+    browser: Browser, log_in: Callable[[Session], object]
+) -> None:
+    await browser.write(cart=["book"])
+    second = browser.copy()
+    await browser.visit(log_in)
+    await second.visit(log_in)
+    assert dict(await second.visit()) == {"sub": "ann"}
+
+
+async def test_a_login_with_an_old_token_of_a_user_brings_back_no_right_that_was_given_up(browser: Browser) -> None:
+    await browser.log_in(sudo=True)
+    old = browser.copy()
+    await browser.visit(Session.renew, lambda session: session.pop("sudo"))
+    assert dict(await old.log_in()) == {"sub": "ann"}
+
+
+async def test_a_failure_keeps_none_of_the_others_alive_and_leaves_nothing_behind(
+    clock: FakeClock,
+) -> None:
+    storage = FaultyStorage(MemoryStorage(clock=clock))
+    manager = make_manager(storage, clock)
+    mine, *others = [Browser(manager) for _ in range(8)]
+    for browser in (mine, *others):
+        await browser.log_in()
+    session, before = await mine.visit(), asyncio.all_tasks()
+    storage.fail("delete", skip=2)
+    with pytest.raises(StorageUnavailable):
+        await manager.revoke_others(session)
+    assert asyncio.all_tasks() == before
+    assert manager.stats["ended.revoked subject"] == 6
+    assert await manager.revoke_others(session) == 1
+    assert manager.stats["ended.revoked subject"] == 7
 
 
 async def test_renewing_twice_in_one_request_leaves_one_session(browser: Browser, storage: MemoryStorage) -> None:

@@ -68,7 +68,7 @@ class Site:
             request.cancel()
             await asyncio.gather(request, return_exceptions=True)
         async with asyncio.timeout(PATIENCE):
-            while asyncio.all_tasks() > before:
+            while asyncio.all_tasks() - before:
                 await asyncio.sleep(0.005)
 
     async def ask(self, browser: Browser) -> int:

@@ -94,7 +94,7 @@ class Endings:
             outcomes = await all_of(
                 self.end(record.sid, Why.REVOKED_SUBJECT, record, former.get(record.sid, ())) for record in alive
             )
-            await all_of(self._remove(record.sid) for record in ended if record not in alive)
+            await all_of(self._remove(record.sid) for record in ended if not is_somebodys(record))
             await self._storage.remove_hidden(subject)
             return sum(outcomes)
         removed = await self._storage.delete_subject(subject, keep)

@@ -79,8 +79,6 @@ class _Motor(_MongoDB):
         return storage
 
 
-# PyMongo leaves its socket to the garbage collector where a call is cancelled while it connects.
-@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 class _PyMongo(_MongoDB):
     async def storage_at(self: Any, url: str, clock: Clock) -> JtiStorage:
         client: pymongo.AsyncMongoClient[dict[str, Any]] = pymongo.AsyncMongoClient(url)

@@ -53,6 +53,9 @@ class _MongoDB:
     def bare_url(self: Any) -> str:
         return database_url(self.url, self.database)
 
+    def absent_url(self: Any) -> str:
+        return database_url(self.url, self.database, collection="absent")
+
     async def make_sibling(self: Any, clock: Clock) -> JtiStorage:
         storage: JtiStorage = await self.storage_at(database_url(self.url, self.database), clock)
         return storage

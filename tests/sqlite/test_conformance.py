@@ -37,6 +37,9 @@ class TestSqliteFile(SharedStorageConformance):
     def bare_url(self) -> str:
         return f"sqlite:///{self.folder}/sessions.db"
 
+    def absent_url(self) -> str:
+        return f"sqlite:///{self.folder}/absent.db"
+
     async def make_sibling(self, clock: Clock) -> JtiStorage:
         return SqliteStorage(self.folder / "sessions.db", clock=clock)
 

@@ -105,6 +105,8 @@ class MemoryTests(StorageConformance):
     def bare_url(self):
         return "memory://"
 
+    absent_url = bare_url
+
     async def make_storage(self, clock):
         return MemoryStorage(clock=clock)
 """

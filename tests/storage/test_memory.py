@@ -20,6 +20,8 @@ class TestMemoryStorage(StorageConformance):
     def bare_url(self) -> str:
         return "memory://"
 
+    absent_url = bare_url
+
     async def make_storage(self, clock: Clock) -> JtiStorage:
         return MemoryStorage(clock=clock)
 

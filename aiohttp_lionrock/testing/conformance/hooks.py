@@ -28,6 +28,10 @@ class Hooks:
         """Optional: the URL of the database of `make_storage`, with as little in it as `from_url` can do with."""
         raise NotImplementedError
 
+    def absent_url(self) -> str:
+        """Optional: the URL of a database that is not there, and that `open` makes where it may."""
+        raise NotImplementedError
+
     async def make_storage(self, clock: Clock) -> JtiStorage:
         """Gives an unopened storage with this clock, on an empty database that belongs to this test alone."""
         raise NotImplementedError("a conformance test must say how its storage is made")

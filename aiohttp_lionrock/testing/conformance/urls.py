@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 
-from ...errors import ConfigError
+from ...errors import ConfigError, StorageUnavailable
 from ...storage.contract import JtiStorage
 from .case import Case
 from .hooks import needs
@@ -20,7 +20,7 @@ HARMLESS = ("os.putenv", "os.unsetenv", "os.add_dll_directory")
 
 
 class Urls(Case):
-    """Promises of from_url; there where a backend gives `bad_urls`, `good_url` or `bare_url`."""
+    """Promises of from_url; there where a backend gives `bad_urls`, `good_url`, `bare_url` or `absent_url`."""
 
     @needs("bad_urls")
     async def test_before_open_a_bad_url_is_refused_with_what_is_wrong(self) -> None:
@@ -51,6 +51,22 @@ class Urls(Case):
         self.addAsyncCleanup(self.storage.aclose)
         await self.storage.open()
         await self.assert_works()
+
+    @needs("absent_url")
+    async def test_before_open_a_database_is_made_only_where_it_may_be(self) -> None:
+        self.storage = await self.from_url(self.absent_url())
+        self.addAsyncCleanup(self.storage.aclose)
+        self.storage.may_create = False
+        for _ in range(2):  # were it made by the first one, the second would find it
+            with self.assertRaises(StorageUnavailable, msg="open makes nothing where may_create is False"):
+                await self.storage.open()
+        self.storage.may_create = True
+        await self.storage.open()
+        record = await self.stored()
+        await self.storage.aclose()
+        self.storage.may_create = False
+        await self.storage.open()
+        self.assertEqual(await self.storage.get("sid"), record, "what is there opens although may_create is False")
 
     async def refusal(self, url: str) -> ConfigError:
         """The error with which from_url refuses a URL."""

@@ -355,6 +355,8 @@ class HasUrls:
     def bare_url(self) -> str:
         return "shelf://host"
 
+    absent_url = bare_url
+
 
 OPTIONS = UrlOptions("shelf", {"size": Option(number(1, 9), 1)})
 
@@ -483,3 +485,29 @@ class MakesAnotherKindOfStorage(Addressed):
     @classmethod
     def from_url(cls, url: str) -> Any:
         return MemoryStorage()
+
+
+ONLY_WHERE = "before_open_a_database_is_made_only_where_it_may_be"
+
+
+@caught_by(ONLY_WHERE)
+class MakesWhatIsMissingForWhoeverLooks(Addressed):
+    async def open(self) -> None:
+        pass
+
+
+@caught_by(ONLY_WHERE)
+class OpensForNobodyWhoLooks(Addressed):
+    async def open(self) -> None:
+        if not self.may_create:
+            raise StorageUnavailable("there is nothing")
+
+
+@caught_by(ONLY_WHERE)
+class MakesItAndComplains(Addressed):
+    is_there = False
+
+    async def open(self) -> None:
+        was_there, self.is_there = self.is_there, True
+        if not (was_there or self.may_create):
+            raise StorageUnavailable("there was nothing")

@@ -57,6 +57,8 @@ def run() -> int:
         return _fail(str(exc), exit_code_of(exc))
     except click.Abort:
         return _fail("interrupted", INTERRUPTED)
+    except OSError as exc:
+        return _fail(f"input or output failed: {exc.strerror or exc}", WRONG)
     return code if isinstance(code, int) else DONE
 
 

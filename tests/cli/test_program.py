@@ -116,6 +116,16 @@ def test_ctrl_c_ends_a_command_cleanly(tmp_path: Path, url: str) -> None:
         assert process.stdout.read() == ""
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the device that is always full is Linux's")
+@pytest.mark.parametrize("command", [["--help"], ["secret"], ["backends", "--json"]], ids=" ".join)
+def test_output_that_cannot_be_written_is_one_line(command: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run([*COMMAND, *command], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert ran.returncode == 2
+    assert "input or output failed: No space left on device" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+
+
 def test_without_click_the_pip_line_is_said(tmp_path: Path) -> None:
     script = "import runpy, sys; sys.modules['click'] = None; runpy.run_module('aiohttp_lionrock', run_name='__main__')"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)

@@ -102,7 +102,7 @@ class Beginnings:
             if plan.leaves or draft.presented.subject == draft.subject:
                 self._undoing.start(draft.sid)  # a logout holds, and another session of the user would be too many
             else:
-                self._undoing.take_back(draft)
+                self._undoing.take_back(draft, one_too_many=True)
             raise
         except BaseException:
             self._undoing.take_back(draft)

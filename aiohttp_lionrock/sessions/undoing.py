@@ -21,12 +21,16 @@ class Undoing:
         self._repairs = repairs
         self._undecided: dict[str, Callable[[], Awaitable[bool]]] = {}  # by the old sid
 
-    def take_back(self, draft: Draft) -> None:
-        """Undoes a start or a move that nobody will hear of: its answer is not to be sent."""
+    def take_back(self, draft: Draft, *, one_too_many: bool = False) -> None:
+        """Undoes a start or a move that nobody will hear of: its answer is not to be sent.
+
+        What took over may have been ended by then, and with it what it took over from; but not where a cap has ended
+        it as ``one_too_many``.
+        """
         if draft.handed_over is None:
             self.start(draft.sid)
         else:
-            self._take_back(draft.handed_over, draft.sid)
+            self._take_back(draft.handed_over, draft.sid, one_too_many)
 
     async def settle(self, sid: str) -> bool:
         """Takes back at once what is undecided of a session, whose old cookies are good; False: nothing is."""
@@ -46,11 +50,11 @@ class Undoing:
 
         self._repairs.add(Urgency.UNTOLD, sid, undo)
 
-    def _take_back(self, before: JtiRecord, successor: str) -> None:
+    def _take_back(self, before: JtiRecord, successor: str, one_too_many: bool) -> None:
         """Gives the old record back and then deletes the new one: whoever watches the session finds one of them."""
 
         async def undo() -> bool:
-            if not await self._give_back(before, successor):
+            if not await self._give_back(before, successor, one_too_many):
                 return False
             await self._storage.delete(successor)
             if self._undecided.get(before.sid) is undo:
@@ -62,13 +66,13 @@ class Undoing:
         self._undecided[before.sid] = undo
         self._repairs.add(Urgency.HELD, f"{before.sid} {successor}", undo)
 
-    async def _give_back(self, before: JtiRecord, successor: str) -> bool:
+    async def _give_back(self, before: JtiRecord, successor: str, one_too_many: bool) -> bool:
         """Undoes a hand-over that may have been made: only where it is this one that the record names."""
         found = await self._storage.get(before.sid)
         if found is None:
             return True
         if found.successor == successor:
-            if await self._storage.get(successor) is None:  # it was ended meanwhile, and so is what it took over from
+            if not one_too_many and await self._storage.get(successor) is None:
                 before = replace(found, expires_at=0)
             return await self._storage.replace(before, found.version)
         if found.version > before.version:

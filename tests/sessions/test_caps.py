@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.browser import ACCESS, SECRET, Browser
 from support.scheduler import Gates, schedules
-from support.storages import FaultyStorage, Interleaved
+from support.storages import FaultyStorage, Interleaved, Wrapper
 
 from aiohttp_lionrock import (
     ConfigError,
@@ -142,6 +142,34 @@ async def test_a_login_whose_client_has_gone_meanwhile_ends_nobody(storage: JtiS
     await manager.open()
     assert await first.is_logged_in()
     assert [record.sid for record in await manager.sessions("ann")] == [first.sid]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [({"cart": ["tea"]}, {"cart": ["tea"]}), ({"cart": ["tea"], "sub": "bob"}, {}), ({"sub": "ann"}, {})],
+    ids=["visitor", "as another", "logged in"],
+)
+async def test_a_login_that_is_one_too_many_gives_back_a_visitors_session_and_no_users(
+    storage: JtiStorage, clock: FakeClock, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    elsewhere = manager_of(storage, clock, max_sessions=1)
+    others = []
+
+    class Crowded(Wrapper):
+        async def insert(self, record: JtiRecord) -> None:
+            await self.inner.insert(record)
+            if record.subject == "ann":
+                others.append(await log_in(elsewhere))
+
+    browser = Browser(elsewhere)
+    await browser.write(**before)
+    browser = browser.copy(manager_of(Crowded(storage), clock, max_sessions=1))
+    await browser.log_in()
+    await browser.manager.aclose()
+    await browser.manager.open()
+    assert dict(await browser.visit()) == after
+    assert [record.sid for record in await elsewhere.sessions("ann")] == [others[0].sid]
+    assert await elsewhere.sessions("bob") == []
 
 
 async def test_logins_at_once_share_the_work_of_making_room(clock: FakeClock) -> None:

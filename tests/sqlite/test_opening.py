@@ -200,6 +200,19 @@ async def test_a_cancelled_open_hurts_nobody_else(path: Path, both: bool) -> Non
         assert held(path.parent)[1] == []
 
 
+@pytest.mark.parametrize("turns", range(4))
+async def test_who_closes_what_is_just_being_opened_does_not_wait_for_ever(path: Path, turns: int) -> None:
+    storage = SqliteStorage(path)
+    opening = asyncio.create_task(storage.open())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await asyncio.gather(opening, storage.aclose(), return_exceptions=True)
+        await storage.open()
+    await storage.ping()
+    await storage.aclose()
+
+
 @pytest.mark.parametrize("storage_of", [lambda path: SqliteStorage(path, mode="rw"), lambda path: only_there(path)])
 async def test_what_is_not_there_is_not_created_where_that_is_not_wanted(path: Path, storage_of: Any) -> None:
     storage = storage_of(path)

@@ -77,13 +77,13 @@ class SqliteStorage(JtiStorage):
 
     async def open(self) -> None:
         if self._opening is None or self._opening.cancelled():
-            self._opening = asyncio.create_task(self._open())
+            self._opening = asyncio.create_task(self._open(self._closing))
         await asyncio.shield(self._opening)
 
-    async def _open(self) -> Database:
+    async def _open(self, closing: asyncio.Task[None] | None) -> Database:
         try:
-            if self._closing is not None and not self._closing.done():  # two threads on one database in memory
-                await asyncio.wait([self._closing])
+            if closing is not None and not closing.done():  # two threads on one database in memory
+                await asyncio.wait([closing])
             connect = partial(self._connect, self._settings, self.may_create)
             return await Database.open(self._settings, connect)
         except Exception:

@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..faults import Faults
 from ..log import logger
 
-__all__ = ["cross_origin_exempt", "cross_origin_middleware"]
+__all__ = ["cross_origin_exempt", "cross_origin_middleware", "is_cross_site"]
 
 SAFE_METHODS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 SAME = frozenset({"same-origin", "none"})
@@ -56,6 +56,11 @@ def cross_origin_exempt(handler: T) -> T:
     """
     setattr(handler, EXEMPT, True)
     return handler
+
+
+def is_cross_site(request: web.Request) -> bool:
+    """Whether a browser says that another site has made it send this request."""
+    return request.headers.get("Sec-Fetch-Site") == "cross-site"
 
 
 def _find_fault(request: web.Request, trusted: frozenset[str]) -> str | None:

@@ -16,6 +16,7 @@ from ..sessions.own_ends import begin_request
 from ..sessions.sealing import give_up, seal, warn_if_changed
 from ..sessions.session import Session, is_at_rest
 from ..settings.cookies import CookieChange, read_cookies
+from .crossorigin import is_cross_site
 from .headers import clear_site_data, head_size, keep_from_caches, mark_read, put_cookies
 from .installation import Installation, find_installation
 
@@ -30,6 +31,7 @@ class Slot:
 
     installation: Installation
     session: Session | None = None
+    has_cookies: bool = False  # whether the request brought any of this manager's
     is_saved: bool = False
     changes: Sequence[CookieChange] = ()
 
@@ -66,7 +68,8 @@ class Visit:
             for slot in self.slots:
                 if slot.session is not None:
                     seal(slot.session)  # a task of the handler's own comes too late from now on
-                    slot.changes = await slot.installation.manager.save(slot.session, is_awaited=is_awaited)
+                    changes = await slot.installation.manager.save(slot.session, is_awaited=is_awaited)
+                    slot.changes = changes if slot.has_cookies or _may_reach(request, changes) else ()
                     slot.is_saved = True
                     if slot.changes and slot.installation.outages.is_on:
                         slot.installation.outages.answered()
@@ -132,7 +135,7 @@ class Visit:
             installation.outages.answered()
         if slot.session is not None:
             return slot.session
-        slot.session = session
+        slot.session, slot.has_cookies = session, bool(cookies)
         if self.closed:
             seal(session)
         if self.response is not None:
@@ -185,6 +188,21 @@ class Visit:
             "more than its proxy_buffer_size, 4k by default; raise it and proxy_buffers, or store less in the session",
             size,
         )
+
+
+def _may_reach(request: web.Request, changes: Sequence[CookieChange]) -> bool:
+    """Whether what is to be done to cookies that did not come may be done.
+
+    Another site's form comes without them where SameSite keeps them out, and browsers take what its answer deletes: a
+    logout, whose session would live on in the storage.
+    """
+    if not is_cross_site(request) or any(change.value is not None for change in changes):
+        return True
+    if changes:
+        logger.warning(
+            "a cross-site request without session cookies logs nobody out: %s %r", request.method, request.path
+        )
+    return False
 
 
 # A request's visit is kept with its writer, which its clones share and no other request has.

@@ -19,7 +19,7 @@ class Shop:
         self.app = web.Application()
         setup(self.app, secret=SECRET, refresh_token=True, storage=MemoryStorage(), **settings)
         for handler in (self.log_in, self.log_out, self.land, self.private, self.start, self.callback):
-            self.app.router.add_get(f"/{handler.__name__}", handler)
+            self.app.router.add_route("*", f"/{handler.__name__}", handler)
 
     async def log_in(self, request: web.Request) -> web.Response:
         (await get_session(request))["sub"] = "ann"
@@ -63,6 +63,10 @@ async def other_site(aiohttp_server: Any) -> str:
     async def link(request: web.Request) -> web.Response:
         return web.Response(text=f'<a href="{request.query["to"]}">go</a>', content_type="text/html")
 
+    async def form(request: web.Request) -> web.Response:
+        text = f'<form method="post" action="{request.query["to"]}"><button>win a prize</button></form>'
+        return web.Response(text=text, content_type="text/html")
+
     async def authorize(request: web.Request) -> web.Response:
         to = f"{request.query['back']}?state={request.query['state']}"
         if "at_once" in request.query:
@@ -71,6 +75,7 @@ async def other_site(aiohttp_server: Any) -> str:
 
     app = web.Application()
     app.router.add_get("/link", link)
+    app.router.add_get("/form", form)
     app.router.add_get("/authorize", authorize)
     return f"http://127.0.0.1:{(await aiohttp_server(app)).port}"
 
@@ -120,6 +125,19 @@ async def test_a_callback_from_another_site_that_reads_its_state(
     await page.goto(f"{site}/start{'?at_once' if consent == 'at once' else ''}")
     seen = await follow(page) if consent == "asked for" else await page.inner_text("body")
     assert seen == answer
+
+
+async def test_a_form_of_another_site_logs_nobody_out(browser: BrowserContext, aiohttp_server: Any) -> None:
+    """It comes without the cookies, but Chromium takes what the answer to it deletes."""
+    site, elsewhere = await serve(Shop(), aiohttp_server), await other_site(aiohttp_server)
+    page = await browser.new_page()
+    await page.goto(f"{site}/log_in")
+    await page.goto(f"{elsewhere}/form?to={site}/log_out")
+    async with page.expect_navigation():
+        await page.click("button")
+    assert await page.inner_text("body") == "goodbye"
+    await page.goto(f"{site}/private")
+    assert await page.inner_text("body") == "private page of ann"
 
 
 # --- the back button ---------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Clear-Site-Data, which goes out with a logout where the setting says so; and heads that nginx would not take."""
 
+import json
 import logging
 from typing import Any
 
@@ -90,6 +91,47 @@ async def test_a_logout_that_did_not_happen_clears_nothing(aiohttp_client: Any, 
     storage.fail("delete", "before")
     answer = await visitor.get("/log_out")
     assert (answer.status, answer.headers.get(HEADER)) == (503, None)
+
+
+FROM_ELSEWHERE = {"Sec_Fetch_Site": "cross-site"}
+
+
+@pytest.mark.parametrize("path", ["log_out", "out_by_error", "out_in_a_stream"])
+async def test_another_sites_form_without_the_cookies_logs_nobody_out_and_the_log_says_so(
+    aiohttp_client: Any, storage: FaultyStorage, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    app, _ = application(*HANDLERS, storage=storage, clear_site_data=["*"])
+    visitor = await start(aiohttp_client, app)
+    await visitor.get("/log_in")
+    kept, visitor.cookies = visitor.cookies, {}
+    answer = await visitor.get(f"/{path}", method="POST", **FROM_ELSEWHERE)
+    assert answer.set_cookies == {}
+    assert HEADER not in answer.headers
+    assert f"logs nobody out: POST '/{path}'" in caplog.text
+    visitor.cookies = kept
+    assert json.loads((await visitor.get("/look")).text)["sub"] == "ann"
+
+
+@pytest.mark.parametrize(
+    ("with_cookies", "site", "path"),
+    [
+        (True, "cross-site", "log_out"),
+        (False, "same-origin", "log_out"),
+        (False, "same-site", "log_out"),
+        (False, None, "log_out"),
+        (False, "cross-site", "log_in"),
+        (False, "cross-site", "out_and_in"),
+    ],
+)
+async def test_any_other_request_writes_and_deletes_its_cookies(
+    aiohttp_client: Any, storage: FaultyStorage, with_cookies: bool, site: str | None, path: str
+) -> None:
+    app, _ = application(*HANDLERS, storage=storage)
+    visitor = await start(aiohttp_client, app)
+    if with_cookies:
+        await visitor.get("/log_in")
+    answer = await visitor.get(f"/{path}", method="POST", **({} if site is None else {"Sec_Fetch_Site": site}))
+    assert answer.set_cookies.keys() == BOTH
 
 
 async def filled(request: web.Request) -> web.Response:

@@ -37,6 +37,7 @@ class Candidate(NamedTuple):
     policy: TokenPolicy
     presented: Presented  # what the request has brought so far: its keys, its environment
     now: int
+    came: int  # when the request did: before now where its body took its time
 
     def session(self) -> Session:
         """The session as callbacks see it."""
@@ -123,7 +124,7 @@ class CallbackJti(JtiAuthority):
         self._new_jti = jti_maker(config, jti, mint)
 
     async def judge(self, candidate: Candidate) -> Verdict:
-        contents, policy, presented, _ = candidate
+        contents, policy, presented, *_ = candidate
         if not policy.covered:
             return _HONOURED
         jti = presented_jti(contents.claims, require=self._jti.require)

@@ -65,30 +65,34 @@ class Loader:
         """A session that nothing was presented for."""
         return Life(fresh, None, self._subject_of, None, self._clock)
 
-    async def load(self, cookies: Cookies, fresh: Presented) -> Life:
-        """The session that these cookies stand for, or a new one; ``fresh`` has the keys and the environment."""
+    async def load(self, cookies: Cookies, fresh: Presented, waited: float) -> Life:
+        """The session that these cookies stand for, or a new one; ``fresh`` has the keys and the environment.
+
+        ``waited``: seconds since the request came.
+        """
         access, refresh, sid = self._access, self._refresh, None
         try:
             if tokens := _candidates(cookies, access.name):
                 try:
-                    return await self._read(tokens, access, fresh)
+                    return await self._read(tokens, access, fresh, waited)
                 except TokenExpired as fault:
                     sid = fault.sid
                     if refresh is None:
                         raise
             if refresh is not None and (tokens := _candidates(cookies, refresh.name)):
-                return await self._read(tokens, refresh, fresh)
+                return await self._read(tokens, refresh, fresh, waited)
         except TokenError as fault:
             if isinstance(fault, TokenRevoked):
                 sid = fault.sid
             return self.new(fresh._replace(fault=fault, refused_sid=sid))
         return self.new(fresh if sid is None else fresh._replace(refused_sid=sid))
 
-    async def _read(self, tokens: list[str], policy: TokenPolicy, fresh: Presented) -> Life:
+    async def _read(self, tokens: list[str], policy: TokenPolicy, fresh: Presented, waited: float) -> Life:
         """The session of the best token that is honoured. Raises the most severe fault where none is."""
         honoured: list[_Honoured] = []
         refused: list[_Refused] = []
         now = int(self._clock())
+        came = now - int(waited)
         for token in tokens:
             contents, verdict = None, _NO_IDS
             try:
@@ -97,7 +101,7 @@ class Loader:
                 if self._limits.are_any:
                     created_at = self._limits.check(contents.claims, contents.subject, now)
                 if self._has_ids:
-                    verdict = await self._authority.judge(Candidate(contents, policy, fresh, now))
+                    verdict = await self._authority.judge(Candidate(contents, policy, fresh, now, came))
                 if verdict.superseded is not None:
                     raise verdict.superseded
             except TokenError as fault:
@@ -107,17 +111,23 @@ class Loader:
                     return self._loaded(contents, created_at, verdict, policy, fresh, now)
                 honoured.append(_Honoured(contents, created_at, verdict))
         if refused:
-            await self._tell_replays(honoured, refused, policy, fresh, now)
+            await self._tell_replays(honoured, refused, policy, fresh, now, came)
         return self._loaded(*_newest(honoured), policy, fresh, now) if honoured else self._refused(refused, fresh)
 
     async def _tell_replays(
-        self, honoured: list[_Honoured], refused: list[_Refused], policy: TokenPolicy, fresh: Presented, now: int
+        self,
+        honoured: list[_Honoured],
+        refused: list[_Refused],
+        policy: TokenPolicy,
+        fresh: Presented,
+        now: int,
+        came: int,
     ) -> None:
         for fault, contents, _ in refused:
             if not isinstance(fault, TokenReused) or contents is None:
                 continue
             if all(contents.sid != good.contents.sid for good in honoured):  # who has the current token is no thief
-                await self._on_replay(Candidate(contents, policy, fresh, now))
+                await self._on_replay(Candidate(contents, policy, fresh, now, came))
 
     def _loaded(
         self,

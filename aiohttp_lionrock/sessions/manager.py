@@ -129,11 +129,12 @@ class SessionManager:
         """Raises ConfigError where neither the process environment nor the settings hold a secret."""
         self._keys.own()
 
-    async def load(self, cookies: Cookies, env: Mapping[str, str] | None = None) -> Session:
+    async def load(self, cookies: Cookies, env: Mapping[str, str] | None = None, *, waited: float = 0) -> Session:
         """The session that these raw cookies stand for; a new one, with ``rejected`` set, where they are refused.
 
-        ``env`` is the request's own environment, for tenants with secrets of their own. Raises
-        StorageUnavailable where the storage cannot answer, ConfigError where no good secret is found.
+        ``env`` is the request's own environment, for tenants with secrets of their own. ``waited`` is for how many
+        seconds the request has been there: what was renewed meanwhile was good when it came. Raises StorageUnavailable
+        where the storage cannot answer, ConfigError where no good secret is found.
         """
         if isinstance(cookies, str):
             raise TypeError("load takes a mapping of cookie names to values, not the text of a header")
@@ -141,9 +142,9 @@ class SessionManager:
         if self.cookie_names.isdisjoint(cookies):
             return session_of(self._loader.new(fresh))
         if self.config.jti_policy is None:
-            life = await self._loader.load(cookies, fresh)
+            life = await self._loader.load(cookies, fresh, waited)
         else:
-            life = await self._deadline(self._loader.load, cookies, fresh)
+            life = await self._deadline(self._loader.load, cookies, fresh, waited)
         if (fault := life.rejected) is not None:
             self.events.tell(SessionEvent("refused", fault.sid, fault.subject, code=fault.code))
         return session_of(life)

@@ -64,7 +64,7 @@ class RecordJti(JtiAuthority):
         self._begun_work: set[asyncio.Task[Any]] = set()
 
     async def judge(self, candidate: Candidate) -> Verdict:
-        contents, policy, presented, now = candidate
+        contents, policy, presented, now, came = candidate
         signers = presented.keys.signers
         jti = presented_jti(contents.claims, require=True) if policy.covered else None
         if policy.use == "access" and (jti is None or self._is_trusted(contents.sid, jti, signers, now)):
@@ -77,7 +77,7 @@ class RecordJti(JtiAuthority):
             record = await self._records.get(record.sid, signers)
         check = check_access if policy.use == "access" else check_refresh
         try:
-            record = check(record, jti, contents.expires_at, now, self._leeway)
+            record = check(record, jti, contents.expires_at, now, self._leeway, came)
         except TokenSuperseded as fault:
             return Verdict(record, None, fault)
         if policy.use == "refresh":

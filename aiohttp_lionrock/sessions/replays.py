@@ -39,7 +39,7 @@ class Replays:
         await asyncio.shield(work)  # who replays may go away: it is told all the same
 
     async def _end(self, candidate: Candidate) -> None:
-        contents, policy, presented, _ = candidate
+        contents, policy, presented, *_ = candidate
         if not await self._authority.end(contents.sid, Why.REUSE):
             return
         self._events.tell(SessionEvent("reused", contents.sid, contents.subject))

@@ -11,6 +11,9 @@ from ..tokens.codec import MAX_ID
 __all__ = ["Leeway", "State", "check_access", "check_refresh", "is_somebodys", "living", "presented_jti", "state_of"]
 
 
+MOST_HELD = 600  # seconds after a rotation: a request that came before it is still given the successor
+
+
 class State(Enum):
     """The states of a stored session."""
 
@@ -66,50 +69,59 @@ def presented_jti(claims: Mapping[str, Any], *, require: bool) -> str | None:
     raise TokenClaimError("token has no jti" if jti in (None, "") else "token jti is not text of a sensible length")
 
 
-def check_access(record: JtiRecord | None, jti: str | None, exp: float, now: int, leeway: Leeway) -> JtiRecord:
+def check_access(
+    record: JtiRecord | None, jti: str | None, exp: float, now: int, leeway: Leeway, came: int | None = None
+) -> JtiRecord:
     """The record, where it honours an access token; ``jti`` None: of a use whose ids are not covered.
 
-    Raises TokenRevoked, TokenSuperseded or, inside the clock tolerance, TokenExpired.
+    ``came`` is when the request did, where that was before ``now``. Raises TokenRevoked, TokenSuperseded or, inside
+    the clock tolerance, TokenExpired.
     """
-    record = _alive(record, exp, now, leeway)
+    record = _alive(record, exp, now, leeway, now if came is None else came)
     if jti is not None and jti != record.access_jti:
         raise TokenRevoked("jti is not the session's")
     return record
 
 
-def check_refresh(record: JtiRecord | None, jti: str | None, exp: float, now: int, leeway: Leeway) -> JtiRecord:
+def check_refresh(
+    record: JtiRecord | None, jti: str | None, exp: float, now: int, leeway: Leeway, came: int | None = None
+) -> JtiRecord:
     """The same for a refresh token, by the zones of DESIGN: honoured, superseded, replayed (TokenReused).
 
     The age of a rotation is told by two clocks, the one that wrote ``rotated_at`` and ours. Where the first is ahead
-    by more than the skew nothing is known of the age: the token is superseded, and nobody is called a thief.
+    by more than the skew nothing is known of the age: the token is superseded, and nobody is called a thief. Nor is
+    who came before the rotation, in a request whose body took its time.
     """
-    record = _alive(record, exp, now, leeway)
+    came = now if came is None else came
+    record = _alive(record, exp, now, leeway, came)
     if jti is None or jti == record.refresh_jti:
         return record
+    if jti == record.previous_jti and state_of(record) is State.ROTATING:
+        return record
+    age, age_then = _age(record, now), _age(record, came)
     if jti != record.previous_jti:
+        if came < now and age_then < -leeway.skew:
+            raise TokenSuperseded("refresh token was rotated while the request waited")
         raise TokenReused("refresh token was used before")
-    if state_of(record) is State.ROTATING:
+    if leeway.reuse and age_then <= leeway.reuse and -leeway.skew <= age <= max(leeway.reuse, MOST_HELD):
         return record
-    age = _age(record, now)
-    if leeway.reuse and -leeway.skew <= age <= leeway.reuse:
-        return record
-    if age < -leeway.skew or (leeway.zone and age <= leeway.zone):  # if strict, a replay in the same second too
+    if age_then < -leeway.skew or (leeway.zone and age_then <= leeway.zone):  # if strict, not in the same second
         raise TokenSuperseded("refresh token was rotated a moment ago")
     raise TokenReused("refresh token was used before")
 
 
-def _alive(record: JtiRecord | None, exp: float, now: int, leeway: Leeway) -> JtiRecord:
+def _alive(record: JtiRecord | None, exp: float, now: int, leeway: Leeway, came: int) -> JtiRecord:
     if record is None:
         if exp <= now:  # inside the clock tolerance, where the record has expired as well
             raise TokenExpired("token has expired")
         raise TokenRevoked("session was ended")
     if state_of(record) is State.SUPERSEDED:
-        if _age(record, now) <= leeway.reuse + leeway.skew:
+        if _age(record, came) <= leeway.reuse + leeway.skew:
             raise TokenSuperseded("session was renewed a moment ago")
         raise TokenRevoked("session was renewed")
     return record
 
 
-def _age(record: JtiRecord, now: int) -> float:
+def _age(record: JtiRecord, then: int) -> float:
     """Seconds since a record was rotated or superseded."""
-    return now - (record.rotated_at or 0)
+    return then - (record.rotated_at or 0)

@@ -7,6 +7,7 @@ that is prepared: whichever one leaves carries the cookies.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 from aiohttp import hdrs, web
 
@@ -39,9 +40,10 @@ class Slot:
 class Visit:
     """The slots of one request; none is ever taken out."""
 
-    __slots__ = ("closed", "outage", "response", "slots", "writer")
+    __slots__ = ("began", "closed", "outage", "response", "slots", "writer")
 
     def __init__(self) -> None:
+        self.began: float = monotonic()
         self.slots: tuple[Slot, ...] = ()
         self.closed: bool = False  # saved, or too late for it
         self.response: web.StreamResponse | None = None  # the one whose head is being made
@@ -125,7 +127,7 @@ class Visit:
         cookies = read_cookies(request.headers.getall(hdrs.COOKIE, ()), installation.manager.cookie_names)
         env = None if installation.request_env is None else installation.request_env(request)
         try:
-            session = await installation.manager.load(cookies, env)
+            session = await installation.manager.load(cookies, env, waited=monotonic() - self.began)
         except StorageUnavailable as exc:
             self.outage = (installation, exc)
             raise

@@ -34,9 +34,11 @@ Outcome = str | type[TokenError]
 Judge = Callable[..., Outcome]
 
 
-def refresh(record: JtiRecord | None, jti: str | None, now: int, leeway: Leeway, exp: float = FAR) -> Outcome:
+def refresh(
+    record: JtiRecord | None, jti: str | None, now: int, leeway: Leeway, exp: float = FAR, came: int | None = None
+) -> Outcome:
     try:
-        assert check_refresh(record, jti, exp, now, leeway) is record
+        assert check_refresh(record, jti, exp, now, leeway, came) is record
     except TokenError as fault:
         return type(fault)
     return HONOURED
@@ -108,6 +110,36 @@ def test_a_replay_is_called_one_whatever_the_clocks_once_skew_and_leeway_have_pa
 def test_a_writer_ahead_by_more_than_the_skew_leaves_the_age_unknown(leeway: Leeway) -> None:
     for ahead in (leeway.skew + 1, leeway.skew + 29, 3600, 10**6):
         assert refresh(ROTATED, "previous", BEGAN - int(ahead), leeway) == TokenSuperseded
+
+
+@pytest.mark.parametrize(
+    ("came", "now", "outcome"),
+    [
+        (-1, 600, HONOURED),
+        (30, 600, HONOURED),
+        (31, 600, TokenSuperseded),
+        (60, 600, TokenSuperseded),
+        (61, 600, TokenReused),
+        (30, 601, TokenSuperseded),
+        (-31, 10**5, TokenSuperseded),
+    ],
+)
+def test_who_came_in_time_is_no_thief_however_long_the_body_took(came: int, now: int, outcome: Outcome) -> None:
+    assert refresh(ROTATED, "previous", BEGAN + now, Leeway(30, 30), came=BEGAN + came) == outcome
+
+
+@pytest.mark.parametrize(("came", "outcome"), [(-31, TokenSuperseded), (-30, TokenReused), (0, TokenReused)])
+@pytest.mark.parametrize("reuse", [0, 30])
+def test_of_a_token_two_rotations_old_nothing_is_known_where_the_request_came_before_the_last(
+    reuse: int, came: int, outcome: Outcome
+) -> None:
+    assert refresh(ROTATED, "older", BEGAN + 600, Leeway(reuse, 30), came=BEGAN + came) == outcome
+
+
+def test_a_renewal_is_judged_by_when_the_request_came_too() -> None:
+    for came, fault in [(-600, TokenSuperseded), (60, TokenSuperseded), (61, TokenRevoked)]:
+        with pytest.raises(fault):
+            check_access(GONE_ON, "access", FAR, BEGAN + 599, Leeway(30, 30), BEGAN + came)
 
 
 def test_without_leeway_there_is_no_zone_between() -> None:

@@ -27,7 +27,9 @@ def config(**settings: Any) -> SessionConfig:
 def install(app: web.Application, **settings: Any) -> SessionManager:
     """`setup` with `config`."""
     own = {
-        name: settings.pop(name) for name in ("request_env", "on_unavailable", "require_storage") if name in settings
+        name: settings.pop(name)
+        for name in ("request_env", "on_unavailable", "require_storage", "clock")
+        if name in settings
     }
     return setup(app, config(**settings), **own)
 

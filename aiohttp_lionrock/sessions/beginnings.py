@@ -64,7 +64,7 @@ class Beginnings:
             sid=draft.sid,
             version=1,
             expires_at=latest_exp(issued),
-            created_at=self._records.beginning(now, signer) if before is None else before.created_at,
+            created_at=await self._records.beginning(now, signer) if before is None else before.created_at,
             access_jti=grant.access_jti,
             refresh_jti=grant.refresh_jti,
             subject=subject,
@@ -88,8 +88,13 @@ class Beginnings:
             raise
         return record, issued
 
-    async def settle(self, record: JtiRecord, draft: Draft, plan: Plan, issued: list[Issued]) -> list[Issued]:
-        """What is left to do once the session is all that is left of the one before; the tokens as they are then."""
+    async def settle(
+        self, record: JtiRecord, draft: Draft, plan: Plan, issued: list[Issued], old: JtiRecord | None = None
+    ) -> list[Issued]:
+        """What is left to do once the session is all that is left of the one before; the tokens as they are then.
+
+        ``old`` is that one, as `begin` knew it.
+        """
         try:
             if plan.begins:
                 if record.predecessor is not None and draft.handed_over is None:
@@ -97,7 +102,7 @@ class Beginnings:
                 if not draft.reaches_nobody():  # else it is taken back, and ends nobody
                     await self._caps.make_room(draft.sid, draft.subject)
                 return issued
-            return await self._in_step(record, draft, issued)
+            return await self._in_step(record, draft, issued, old)
         except TokenRevoked:
             if plan.leaves or draft.presented.subject == draft.subject:
                 self._undoing.start(draft.sid)  # a logout holds, and another session of the user would be too many
@@ -115,7 +120,9 @@ class Beginnings:
             alone = replace(record, version=record.version + 1, predecessor=None)
             await self._records.replace(alone, record.version)
 
-    async def _in_step(self, record: JtiRecord, draft: Draft, issued: list[Issued]) -> list[Issued]:
+    async def _in_step(
+        self, record: JtiRecord, draft: Draft, issued: list[Issued], old: JtiRecord | None
+    ) -> list[Issued]:
         """The tokens, and the record, with the end and the labels that the session before was given meanwhile."""
         before, term = draft.handed_over, draft.life.term
         if before is None:
@@ -123,8 +130,8 @@ class Beginnings:
         draft.keep_term(before)
         if draft.life.term != term:
             issued = self._grants.sign(draft, Grant(record.access_jti, record.refresh_jti))
-        labels, known = record.metadata, draft.presented.record
-        if known is not None and before.metadata != known.metadata:
+        labels = record.metadata
+        if old is not None and before.metadata != old.metadata:
             labels = merged_labels(before.metadata, draft.life.asked.labels)
         if draft.life.term != term or labels != record.metadata:
             now = replace(

@@ -39,8 +39,9 @@ class Caps:
         """
         if self._most is None or subject is None:
             return None
-        listed = await self._listed(subject, left)
-        if self._refuses and len([other for other in listed if is_somebodys(other)]) >= self._most:
+        listed = await self._listed(subject)
+        others = [other for other in listed if other.sid not in left and is_somebodys(other)]
+        if self._refuses and len(others) >= self._most:
             raise self._full()
         return 1 + max((other.place or 0 for other in listed), default=0)
 

@@ -13,11 +13,10 @@ from .living import LivingRecords
 from .repairs import Repairs, Urgency
 from .verdicts import State, is_somebodys, state_of
 
-__all__ = ["LONGEST_CHAIN", "Endings", "all_of"]
+__all__ = ["Endings", "all_of"]
 
 T = TypeVar("T")
 
-LONGEST_CHAIN = 1000  # renewals within the ten minutes that a superseded record stays
 MOST_ONE_BY_ONE = 1000  # sessions of one user
 
 
@@ -39,9 +38,7 @@ class Endings:
         former = [*before]
         try:
             record = known or await self._read(sid)
-            for _ in range(LONGEST_CHAIN):
-                if record is None:
-                    return False
+            while record is not None:
                 passed = record if state_of(record) is State.SUPERSEDED else passed
                 removed = await self._storage.delete(record.sid)
                 if removed is None:
@@ -144,20 +141,31 @@ async def all_of(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 def _kin(records: Sequence[JtiRecord], sid: str | None) -> set[str | None]:
     """The sids that are one session with this one: whatever it goes on as, be the hand-over done or not."""
-    kin, size = {sid}, 0
-    while size < len(kin):
-        size = len(kin)
-        kin |= {record.sid for record in records if record.predecessor is not None and record.predecessor in kin}
-        kin |= {record.successor for record in records if record.successor is not None and record.sid in kin}
+    follows: dict[str | None, list[str]] = {}
+    for record in records:
+        if record.predecessor is not None:
+            follows.setdefault(record.predecessor, []).append(record.sid)
+        if record.successor is not None:
+            follows.setdefault(record.sid, []).append(record.successor)
+    kin, left = {sid}, [sid]
+    while left:
+        further = set(follows.get(left.pop(), ())) - kin
+        kin |= further
+        left += further
     return kin
 
 
 def _former(records: Sequence[JtiRecord]) -> Mapping[str, list[str]]:
-    """Of each sid the sids that go on as it."""
+    """For each sid that a session has now, the sids that it had before."""
     successors = {record.sid: record.successor for record in records if record.successor is not None}
+    current: dict[str, str] = {}
+    for sid in successors:
+        passed: dict[str, None] = {}
+        while sid in successors and sid not in current and sid not in passed:
+            passed[sid] = None
+            sid = successors[sid]
+        current |= dict.fromkeys(passed, current.get(sid, sid))
     former: dict[str, list[str]] = {}
-    for sid, successor in successors.items():
-        for _ in range(len(successors)):
-            successor = successors.get(successor, successor)
-        former.setdefault(successor, []).append(sid)
+    for sid, now in current.items():
+        former.setdefault(now, []).append(sid)
     return former

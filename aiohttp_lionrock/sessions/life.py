@@ -15,7 +15,19 @@ from ..tokens.keys import KeyRing
 from .contents import Contents
 from .data import SessionData
 
-__all__ = ["ASKED_NOTHING", "Act", "Arrival", "Asked", "Level", "Plan", "Presented", "Rules", "needs_nothing", "plan"]
+__all__ = [
+    "ASKED_NOTHING",
+    "Act",
+    "Arrival",
+    "Asked",
+    "Level",
+    "Plan",
+    "Presented",
+    "Rules",
+    "logs_out",
+    "needs_nothing",
+    "plan",
+]
 
 
 class Arrival(Enum):
@@ -151,6 +163,11 @@ def plan(presented: Presented, asked: Asked, data: SessionData, rules: Rules) ->
         needs_both = changed or rules.rotate or not is_refreshed or rules.counts_idleness
         return _WRITE if needs_both else _WRITE_ACCESS
     return _NOTHING
+
+
+def logs_out(plan: Plan, asked: Asked, subject: str | None) -> bool:
+    """Whether somebody's session is left for good, and not for another user's: that holds, whoever waits for it."""
+    return plan.leaves and (asked.level is _ASKS_END or subject is None)
 
 
 def needs_nothing(presented: Presented, asked: Asked, data: SessionData) -> bool:

@@ -48,8 +48,10 @@ class LivingRecords(JtiStorage):
         """Whether the marks for records of these signers were read a moment ago."""
         return self._is_fresh(signers or None, self._now())
 
-    def beginning(self, now: int, signer: str) -> int:
+    async def beginning(self, now: int, signer: str) -> int:
         """When a session begins that begins now: after everything that is over, whatever the clock says."""
+        if due := self._due([None, signer]):
+            await self._read([], due)
         return max(now, self._mark(signer) + 1)
 
     async def end_all(self, scopes: Iterable[Scope], before: int | None) -> int:

@@ -27,6 +27,7 @@ from .link import Deadline, StorageLink
 from .living import LivingRecords
 from .loading import Cookies, Loader
 from .mint import TokenMint
+from .own_ends import share_notes
 from .replays import Replays, ReuseListener
 from .saving import Saver
 from .session import Session, life_of, session_of
@@ -138,6 +139,7 @@ class SessionManager:
         """
         if isinstance(cookies, str):
             raise TypeError("load takes a mapping of cookie names to values, not the text of a header")
+        share_notes()
         fresh = self._nothing_presented if env is None else Presented(Arrival.FRESH, self._keys.of(env), env)
         if self.cookie_names.isdisjoint(cookies):
             return session_of(self._loader.new(fresh))

@@ -6,7 +6,7 @@ What is begun here is finished or taken back, whoever still waits for it.
 from ..errors import TokenRevoked, TokenSuperseded
 from ..storage.contract import JtiRecord
 from .beginnings import Beginnings, may_be_done
-from .endings import LONGEST_CHAIN, Endings
+from .endings import Endings
 from .events import Why
 from .life import Arrival, Plan
 from .living import LivingRecords
@@ -74,16 +74,14 @@ class Moves:
             else:
                 self._undoing.start(draft.sid)
             raise
-        return await self._beginnings.settle(record, draft, plan, issued)
+        return await self._beginnings.settle(record, draft, plan, issued, old)
 
     async def _twin_of(self, draft: Draft) -> JtiRecord | None:
         """What the session that came has gone on as, where that was a login of this user a moment ago."""
         record = draft.presented.record
         if draft.presented.arrival is not Arrival.SUPERSEDED or record is None or record.successor is None:
             return None
-        for _ in range(LONGEST_CHAIN):
-            if record is None or record.successor is None:
-                break
+        while record is not None and record.successor is not None:
             record = await self._records.get(record.successor)
         return record if record is not None and is_somebodys(record) and record.subject == draft.subject else None
 

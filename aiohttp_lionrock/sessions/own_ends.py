@@ -3,15 +3,14 @@
 from contextvars import ContextVar
 from itertools import count
 
-from ..storage.contract import JtiStorage
-
-__all__ = ["begin_request", "has_ended", "moment", "note_end"]
+__all__ = ["begin_request", "has_ended", "moment", "note_end", "share_notes"]
 
 MOST = 1000  # notes of one request; the oldest go first
 
-# What was ended last at which moment: the storage, and a sid or a subject. One table that all tasks of a request share,
-# those that it begins too.
-_Notes = dict[tuple[int, str | None, str | None], int]
+# What was ended last at which moment: a sid, a subject or a signer, by the name of which it is; None: everyone. One
+# table that all tasks of a request share, those that it begins too, and all managers: what one has ended another one
+# may meet in the same database.
+_Notes = dict[tuple[str, str | None], int]
 _notes: ContextVar[_Notes | None] = ContextVar("aiohttp_lionrock_own_ends", default=None)
 _moments = count(1)
 
@@ -21,24 +20,30 @@ def begin_request() -> None:
     _notes.set({})
 
 
+def share_notes() -> None:
+    """The same, where no request was begun: for tasks that are begun from now on."""
+    if _notes.get() is None:
+        _notes.set({})
+
+
 def moment() -> int:
     """A number that goes up: what is noted later has a higher one."""
     return next(_moments)
 
 
-def note_end(storage: JtiStorage, *, sid: str | None = None, subject: str | None = None) -> None:
-    """Remembers that a session, all sessions of a subject or, with neither, all sessions have been ended."""
+def note_end(what: str, which: str | None) -> None:
+    """Remembers that a "sid", all sessions of a "subject" or of a "signer" have been ended; of signer None, all."""
     if (notes := _notes.get()) is None:
         _notes.set(notes := {})
-    ended = (id(storage), sid, subject)
-    notes.pop(ended, None)
-    notes[ended] = moment()
+    notes.pop((what, which), None)
+    notes[what, which] = moment()
     if len(notes) > MOST:
         del notes[next(iter(notes))]
 
 
-def has_ended(storage: JtiStorage, sid: str | None, subject: str | None, since: int) -> bool:
-    """Whether this request has ended this session, which is of this subject, after that moment."""
+def has_ended(sid: str | None, subject: str | None, signer: str, since: int) -> bool:
+    """Whether this request has ended this session, which is of this subject and signer, after that moment."""
     if not (notes := _notes.get()):
         return False
-    return any(notes.get((id(storage), *ended), 0) > since for ended in ((sid, None), (None, subject), (None, None)))
+    ends = (("sid", sid), ("subject", subject), ("signer", signer), ("signer", None))
+    return any(notes.get(end, 0) > since for end in ends)

@@ -16,7 +16,7 @@ from .endings import Endings
 from .events import Events, Why
 from .grants import Grants
 from .jti import Candidate, JtiAuthority, Verdict, jti_maker
-from .life import Act, Level, Plan
+from .life import Act, Plan, logs_out
 from .link import StorageLink
 from .mint import Draft, Issued, TokenMint
 from .moves import Moves
@@ -94,7 +94,7 @@ class RecordJti(JtiAuthority):
             work = self._begun(self._link(self._moves.start, draft, plan))
         else:
             presented, since = draft.presented, draft.life.since
-            if plan.insists and has_ended(self._link.storage, presented.sid, presented.subject, since):
+            if plan.insists and has_ended(presented.sid, presented.subject, presented.keys.signer, since):
                 draft.inherit_nothing()
             work = self._begun(self._link(self._moves.move, draft, plan))
         if draft.presented.sid is not None:  # it is left for another one
@@ -102,7 +102,7 @@ class RecordJti(JtiAuthority):
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
-            work.add_done_callback(lambda done: self._forget(draft, done))
+            work.add_done_callback(lambda done: self._forget(draft, plan, done))
             raise
 
     def take_back(self, draft: Draft, *, ends: bool) -> None:
@@ -114,7 +114,7 @@ class RecordJti(JtiAuthority):
     async def end(self, sid: str, why: Why, known: JtiRecord | None = None) -> bool:
         ended = await self._revoking(self._link(self._endings.end, sid, why, known))
         if ended:
-            note_end(self._link.storage, sid=sid)
+            note_end("sid", sid)
         return ended
 
     async def end_refused(self, sid: str, signers: Sequence[str]) -> None:
@@ -123,14 +123,15 @@ class RecordJti(JtiAuthority):
     async def end_subject(self, subject: str, keep: str | None) -> int:
         ended = await self._revoking(self._link(self._endings.end_subject, subject, keep))
         if ended and keep is None:
-            note_end(self._link.storage, subject=subject)
+            note_end("subject", subject)
         return ended
 
     async def end_all(self, signers: Sequence[str] | None, before: int | None) -> int:
         scopes = [None] if signers is None else signers
         over = await self._revoking(self._link(self._records.end_all, scopes, before))
-        if before is None:
-            note_end(self._link.storage)
+        if over >= int(self._records.clock()):  # else some live on, this request's own maybe
+            for scope in scopes:
+                note_end("signer", scope)
         return over
 
     def open(self) -> None:
@@ -148,10 +149,10 @@ class RecordJti(JtiAuthority):
         work.add_done_callback(self._begun_work.discard)
         return work
 
-    def _forget(self, draft: Draft, work: "asyncio.Future[list[Issued]]") -> None:
+    def _forget(self, draft: Draft, plan: Plan, work: "asyncio.Future[list[Issued]]") -> None:
         """Takes back what was done for a caller that went away, but no logout: the cookies will not be sent."""
         if not work.cancelled() and work.exception() is None:
-            self.take_back(draft, ends=draft.life.asked.level is Level.END)
+            self.take_back(draft, ends=logs_out(plan, draft.life.asked, draft.subject))
 
     async def _revoking(self, call: Coroutine[Any, Any, T]) -> T:
         """What a revocation has begun is finished, and nothing is trusted that was read before it was done."""

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from uuid import uuid4
 
 from ..errors import SessionLimitReached, SessionTooLarge, StorageError, TokenExpired, TokenRevoked
 from ..log import logger
@@ -14,7 +13,7 @@ from ..tokens.keys import KeyRings
 from .data import SessionData
 from .events import Events, SessionEvent, Why
 from .jti import JtiAuthority
-from .life import ASKED_NOTHING, Act, Arrival, Asked, Level, Plan, Presented, Rules, plan
+from .life import ASKED_NOTHING, Act, Arrival, Asked, Level, Plan, Presented, Rules, logs_out, plan
 from .mint import Draft, Issued, latest_exp
 from .own_ends import moment
 from .state import Life
@@ -58,6 +57,8 @@ class Saver:
 
     async def save(self, life: Life, is_awaited: IsAwaited) -> list[CookieChange]:
         """The cookies that the response is to carry. Raises as `SessionManager.save`."""
+        if life.presented is None:  # made by hand, which knows no manager
+            life.subject_of, life.clock = self._rules.subject_of, self._clock
         self._check_subject(life.data)
         presented = life.presented or Presented(_FRESH, self._keys.own())
         planned = plan(presented, life.asked, life.data, self._rules)
@@ -70,7 +71,7 @@ class Saver:
         if planned.act is _END:
             return await self._end(life, presented)
         if is_awaited is not None and not is_awaited():
-            if planned.leaves:
+            if logs_out(planned, life.asked, life.subject):
                 return await self._end(life, presented)  # what would begin in its place reaches nobody
             if _is_for_the_cookies(planned, life.asked):
                 return []
@@ -88,7 +89,7 @@ class Saver:
         self._remember(life, draft, issued)
         self._tell(life, presented, planned, draft)
         cookies = self._cookies(draft, issued)
-        if planned.leaves:
+        if planned.begins:
             cookies += self._left_over(draft)
         # Deletions come first: to a client that knows no partitions, say, both are one cookie.
         if has_ended:
@@ -119,8 +120,8 @@ class Saver:
             _leave_behind(draft, planned)
             raise
         if planned.act is not _WRITE and draft.reaches_nobody():
-            self._authority.take_back(draft, ends=planned.leaves)
-            life.take_new_sid()
+            self._authority.take_back(draft, ends=logs_out(planned, life.asked, draft.subject))
+            life.give_up_sid(draft.sid)
             return []
         return issued
 
@@ -135,7 +136,7 @@ class Saver:
         if not planned.refreshes or not self._limits.gives_refresh(draft.subject):
             draft.policies = self._policies[:1]
         if planned.act is _MOVE and draft.sid == presented.sid:
-            draft.sid = str(uuid4())
+            draft.sid = life.next_sid()
         if planned.begins:
             draft.created_at = None
             draft.authenticated_at = draft.now
@@ -156,13 +157,13 @@ class Saver:
         return [CookieChange(token.policy.name, token.token, token.policy.cookie) for token in issued]
 
     def _left_over(self, draft: Draft) -> list[CookieChange]:
-        """Deletes the refresh cookie of a user whose session was left for one that has none."""
+        """Deletes the refresh cookie of a user whom the browser may have had, where the new session has none."""
         return [_deletion(policy.name, policy.cookie) for policy in self._policies if policy not in draft.policies]
 
     def _remember(self, life: Life, draft: Draft, issued: list[Issued]) -> None:
         """The session as the next request would find it: it may be changed and saved again."""
         life.id = draft.id
-        life.sid = draft.sid
+        life.go_on_as(draft.sid)
         life.expires_at = latest_exp(issued)
         life.created_at = issued[0].claims.get("orig_iat")
         life.authenticated_at = draft.authenticated_at
@@ -201,8 +202,8 @@ class Saver:
 
 def _leave_behind(draft: Draft, planned: Plan) -> None:
     """Whoever saves the session again must not meet the new sid that is being undone."""
-    if planned.act is not _WRITE and draft.sid == draft.life.sid:
-        draft.life.take_new_sid()
+    if planned.act is not _WRITE:
+        draft.life.give_up_sid(draft.sid)
 
 
 def _drop_changes(life: Life, why: str) -> None:

@@ -53,7 +53,7 @@ class Session(MutableMapping[str, Any]):
     @property
     def sid(self) -> str:
         """The id that revocation goes by; a new one after `renew`, and wherever the subject changes."""
-        return self._life.sid
+        return self._life.sid_when_saved()
 
     @property
     def creator(self) -> str:

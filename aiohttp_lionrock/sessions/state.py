@@ -41,6 +41,7 @@ class Life:
 
     __slots__ = (
         "__weakref__",
+        "_next_sid",
         "asked",
         "authenticated_at",
         "clock",
@@ -76,6 +77,7 @@ class Life:
         self.created_at = created_at
         self.is_sealed: bool = False
         self.unsaved: Sequence[str] = ()
+        self._next_sid: str | None = None
         if contents is None:
             self.rejected: TokenError | None = None if presented is None else presented.fault
             self.start_over()
@@ -106,8 +108,36 @@ class Life:
 
     def take_new_sid(self) -> None:
         """A sid that nobody has yet."""
-        self.sid = str(uuid4())
-        _in_hand[self.sid] = self
+        self.go_on_as(self.next_sid())
+
+    def go_on_as(self, sid: str) -> None:
+        """From now on the session is the one of this sid."""
+        self.sid, self._next_sid = sid, None
+
+    def give_up_sid(self, sid: str) -> None:
+        """Has no use for a sid that it took in vain: what was stored under it is undone."""
+        if sid == self._next_sid:
+            self._next_sid = None
+        if sid == self.sid:
+            self.take_new_sid()
+
+    def next_sid(self) -> str:
+        """The sid that it moves to, should it move."""
+        if self._next_sid is None:
+            self._next_sid = str(uuid4())
+            _in_hand[self._next_sid] = self
+        return self._next_sid
+
+    def is_to_get(self, sid: str) -> bool:
+        """Whether it has this sid, or is to get it."""
+        return sid in (self.sid, self._next_sid)
+
+    def sid_when_saved(self) -> str:
+        """The sid under which it goes on as the data is now: a new one where that makes it somebody else's."""
+        came = self.presented
+        if came is None or came.sid != self.sid or came.subject == self.subject:
+            return self.sid
+        return self.next_sid()
 
     def check_open(self) -> None:
         """Raises SessionSealed where a change could not be kept any more."""
@@ -121,4 +151,4 @@ class Life:
 def life_in_hand(sid: str) -> Life | None:
     """The session in some request's hand that is to get this sid when it is saved."""
     life = _in_hand.get(sid)
-    return life if life is not None and life.sid == sid else None
+    return life if life is not None and life.is_to_get(sid) else None

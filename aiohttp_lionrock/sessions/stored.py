@@ -103,6 +103,11 @@ class StoredSessions:
             record = await records.get(record.successor)
         if record is None and life is None:
             raise ValueError(f"no session has the sid to keep, {sid!r}: pass the session itself, as in keep=session")
+        if record is None and life is not None and life.is_sealed:
+            raise ValueError(
+                "the session to keep has ended, or was renewed since its response was made and is not known any more: "
+                "ask in a request of its own, whose session is the one of now"
+            )
         return None if record is None else record.sid
 
 

@@ -66,6 +66,14 @@ async def test_the_newest_login_stays_whatever_the_clocks_say(storage: JtiStorag
     assert [await browser.is_logged_in() for browser in browsers[10:]] == [False, True]
 
 
+async def test_a_login_again_comes_after_the_session_that_it_leaves(storage: JtiStorage, clock: FakeClock) -> None:
+    """Or a renewal of that one beside it, which keeps its place, would come last."""
+    browser = await log_in(manager_of(storage, clock, max_sessions=1))
+    for place in (2, 3):
+        await browser.log_in()
+        assert [record.place for record in await browser.manager.sessions("ann")] == [place]
+
+
 async def test_of_fifty_logins_at_once_five_are_left(storage: JtiStorage, clock: FakeClock) -> None:
     managers = [manager_of(storage, clock, max_sessions=5) for _ in range(2)]
     browsers = await asyncio.gather(*(log_in(managers[number % 2]) for number in range(50)))

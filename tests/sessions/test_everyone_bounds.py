@@ -98,6 +98,20 @@ async def test_a_read_that_was_under_way_does_not_let_anybody_in(storage: Memory
     assert type((await manager.load(browser.cookies)).rejected) is TokenRevoked
 
 
+@pytest.mark.parametrize("ahead", [0, 30])
+async def test_a_login_at_a_process_that_has_read_nothing_since_stands(
+    storage: MemoryStorage, clock: FakeClock, ahead: int
+) -> None:
+    idle = make_manager(storage, clock)
+    await make_manager(storage, clock).revoke_all(clock() + ahead)
+    browser = await logged_in(idle)
+    assert await browser.is_logged_in()
+    clock.advance(5)
+    later = await logged_in(idle)
+    assert await later.is_logged_in()
+    assert await browser.is_logged_in()
+
+
 # --- what it costs -----------------------------------------------------------------------------------------------
 
 REQUESTS: dict[str, tuple[Callable[[Browser], Awaitable[object]], int]] = {
@@ -113,10 +127,12 @@ REQUESTS: dict[str, tuple[Callable[[Browser], Awaitable[object]], int]] = {
 @pytest.mark.parametrize("pause", [0, 1, 100])
 @pytest.mark.parametrize("was_called", [False, True])
 @pytest.mark.parametrize("request_", REQUESTS)
-async def test_no_request_makes_a_call_more(
+async def test_no_request_that_reads_a_record_makes_a_call_more(
     faulty: FaultyStorage, clock: FakeClock, request_: str, was_called: bool, pause: float
 ) -> None:
     run, calls = REQUESTS[request_]
+    if request_ == "a login without cookies" and pause >= 1:
+        calls += 1  # it reads no record that could bring the time along
     manager = make_manager(faulty, clock, refresh_token={"rotate": False})
     if was_called:
         await manager.revoke_all()

@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from support.browser import Browser, record_of
-from support.storages import FaultyStorage
+from support.browser import Browser, make_manager, record_of
+from support.storages import FaultyStorage, Wrapper
 from support.visitor import exchange, install, start
 
-from aiohttp_lionrock import MemoryStorage, Session, SessionDataError, SessionManager, get_session
+from aiohttp_lionrock import JtiRecord, MemoryStorage, Session, SessionDataError, SessionManager, get_session
 from aiohttp_lionrock.sessions.labels import joined_labels
+from aiohttp_lionrock.testing import FakeClock
 
 LIMIT = 1024  # bytes of UTF-8, names and values together
 
@@ -82,6 +83,24 @@ async def test_older_labels_of_the_record_give_way_to_new_ones_the_oldest_first(
     [warning] = [record.getMessage() for record in caplog.records]
     assert "'first'" in warning
     assert "second" not in warning
+
+
+@pytest.mark.parametrize("ttl", [0, 10])
+async def test_a_label_that_is_put_on_beside_a_renewal_stays(
+    storage: MemoryStorage, clock: FakeClock, ttl: int
+) -> None:
+    class Beside(Wrapper):
+        async def insert(self, record: JtiRecord) -> None:
+            await self.inner.insert(record)
+            if record.predecessor is not None:
+                await browser.copy().visit(lambda session: session.describe(device="phone"))
+
+    browser = Browser(make_manager(storage, clock))
+    await browser.log_in()
+    renewing = browser.copy(make_manager(Beside(storage), clock, jti={"cache_ttl": ttl}))
+    await renewing.visit()
+    await renewing.visit(Session.renew)
+    assert (await record_of(renewing)).metadata == {"device": "phone"}
 
 
 async def test_labels_of_two_requests_at_once_that_are_too_much_together_fail_neither(

@@ -6,6 +6,7 @@ from contextvars import Context
 
 import pytest
 from support.browser import ACCESS, REFRESH, Browser, make_manager
+from support.storages import Wrapper
 
 from aiohttp_lionrock import JtiStorage, Session, SessionEvent, SessionManager, TokenRevoked
 from aiohttp_lionrock.testing import FakeClock
@@ -44,7 +45,27 @@ async def end_everyone(manager: SessionManager, session: Session) -> None:
     session["sub"] = "ann"
 
 
-ORDERS = [end_then_log_in, end_in_between, log_in_then_end, end_one_by_one, end_everyone]
+async def end_everyone_ahead(manager: SessionManager, session: Session) -> None:
+    await manager.revoke_all(manager.now() + 30)
+    session.renew()
+    session["sub"] = "ann"
+
+
+async def end_in_a_task(manager: SessionManager, session: Session) -> None:
+    await asyncio.create_task(manager.revoke_subject("ann"))
+    session.renew()
+    session["sub"] = "ann"
+
+
+ORDERS = [
+    end_then_log_in,
+    end_in_between,
+    log_in_then_end,
+    end_one_by_one,
+    end_everyone,
+    end_everyone_ahead,
+    end_in_a_task,
+]
 
 
 @pytest.fixture
@@ -124,6 +145,30 @@ async def test_with_one_session_for_each_user_at_most_the_login_is_not_refused(
     browser.receive(await manager.save(session))
     assert await browser.visit()
     assert len(await manager.sessions("ann")) == 1
+
+
+async def test_the_login_stands_where_another_manager_of_the_application_has_ended_the_others(
+    storage: JtiStorage, clock: FakeClock
+) -> None:
+    manager, other = make_manager(storage, clock), make_manager(Wrapper(storage), clock)
+    browser = Browser(manager)
+    await browser.log_in(role="admin")
+    session = await manager.load(browser.cookies)
+    await end_then_log_in(other, session)
+    browser.receive(await manager.save(session))
+    assert dict(await browser.visit()) == {"sub": "ann"}
+
+
+async def test_what_was_ended_of_another_tenant_is_no_end_of_this_one(storage: JtiStorage, clock: FakeClock) -> None:
+    manager = make_manager(storage, clock)
+    browser = Browser(manager)
+    await browser.log_in(cart=["tea"])
+    session = await manager.load(browser.cookies)
+    await manager.revoke_all(env={"SESSION_SECRET": "the secret of another tenant, long enough"})
+    session.renew()
+    session["sub"] = "ann"
+    browser.receive(await manager.save(session))
+    assert (await browser.visit())["cart"] == ["tea"]
 
 
 async def test_a_renewal_is_no_login_and_ends_with_what_was_ended(storage: JtiStorage, clock: FakeClock) -> None:

@@ -13,7 +13,7 @@ from support.browser import SECRET, Browser
 from support.scheduler import Gates, schedules
 
 from aiohttp_lionrock import MemoryStorage, Session, SessionConfig, SessionManager
-from aiohttp_lionrock.sessions import saving, state
+from aiohttp_lionrock.sessions import state
 from aiohttp_lionrock.testing import FakeClock
 
 
@@ -81,8 +81,8 @@ async def test_one_of_the_others_that_is_renewed_beside_it_is_ended_too(
     revoke: Callable[[SessionManager, Session], Awaitable[int]],
 ) -> None:
     for schedule in schedules():
-        for module in (state, saving):  # the order of the sids is that of the calls, and so the same in each run
-            monkeypatch.setattr(module, "uuid4", partial(next, map("{:04}".format, count())))
+        # The order of the sids is that of the calls, and so the same in each run.
+        monkeypatch.setattr(state, "uuid4", partial(next, map("{:04}".format, count())))
         two = Two(clock)
         other = Browser(two.managers[1])
         for browser in (two.browser, other):

@@ -28,6 +28,7 @@ from aiohttp_lionrock import (
     TokenRevoked,
     TokenSuperseded,
 )
+from aiohttp_lionrock.sessions.sealing import seal
 from aiohttp_lionrock.testing import FakeClock
 
 
@@ -144,6 +145,32 @@ async def test_a_logout_with_an_old_token_ends_the_successor_through_any_number_
     assert_deleted(old, ACCESS, REFRESH)
     assert await browser.manager.sessions("ann") == []
     assert not await browser.is_logged_in()
+
+
+async def test_a_logout_with_an_old_token_ends_the_successor_however_many_renewals_there_were(
+    browser: Browser,
+) -> None:
+    await browser.log_in()
+    first = browser.copy()
+    for _ in range(1100):
+        await browser.visit(Session.renew)
+    await first.log_out()
+    assert not await browser.is_logged_in()
+    assert await browser.manager.sessions("ann") == []
+
+
+async def test_who_keeps_a_session_that_went_on_long_ago_is_told_and_nobody_is_logged_out(
+    browser: Browser, clock: FakeClock
+) -> None:
+    await browser.log_in()
+    held = await browser.manager.load(browser.cookies)
+    await browser.visit(Session.renew)
+    seal(held)
+    assert await browser.manager.revoke_others(held) == 0
+    clock.advance(600)
+    with pytest.raises(ValueError, match="ask in a request of its own"):
+        await browser.manager.revoke_others(held)
+    assert [record.sid for record in await browser.manager.sessions("ann")] == [browser.sid]
 
 
 async def test_a_logout_with_a_token_from_before_the_login_leaves_the_login_alone(browser: Browser) -> None:

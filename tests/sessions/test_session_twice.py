@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 from support.browser import Browser, claims, make_manager, record_of
+from support.storages import FaultyStorage
 from support.visitor import install, start
 
-from aiohttp_lionrock import Session, get_session
-from aiohttp_lionrock.errors import SessionDataError, SessionSealed
+from aiohttp_lionrock import MemoryStorage, Session, get_session
+from aiohttp_lionrock.errors import SessionDataError, SessionSealed, StorageUnavailable
 from aiohttp_lionrock.sessions.sealing import seal, warn_if_changed
 from aiohttp_lionrock.testing import FakeClock
 
@@ -26,6 +27,59 @@ async def save(browser: Browser, session: Session) -> list[str]:
     """The names of the cookies that the response carries."""
     browser.receive(await browser.manager.save(session))
     return [change.name for change in browser.changes]
+
+
+# Its sid, in a handler
+
+
+async def test_the_sid_in_a_login_handler_is_the_one_that_revocation_goes_by(browser: Browser) -> None:
+    await browser.write(cart=["tea"])
+    session = await loaded(browser)
+    before = session.sid
+    session["sub"] = "ann"
+    sid = session.sid
+    assert sid != before
+    del session["sub"]
+    assert session.sid == before
+    session.update(sub="ann")
+    session.renew()
+    assert session.sid == sid
+    assert await browser.manager.revoke_subject("ann", keep=sid) == 0
+    await save(browser, session)
+    assert (session.sid, browser.sid) == (sid, sid)
+    session["sub"] = "bob"
+    assert session.sid not in (sid, before)
+    await save(browser, session)
+    assert browser.sid == session.sid
+    assert await browser.manager.revoke(session.sid)
+
+
+async def test_a_login_that_failed_is_saved_again_under_another_sid(storage: MemoryStorage, clock: FakeClock) -> None:
+    faulty = FaultyStorage(storage)
+    browser = Browser(make_manager(faulty, clock))
+    await browser.write(cart=["tea"])
+    session = await loaded(browser)
+    session["sub"] = "ann"
+    in_vain = session.sid
+    faulty.fail("insert", "after")
+    with pytest.raises(StorageUnavailable):
+        await browser.manager.save(session)
+    assert session.sid != in_vain
+    await save(browser, session)
+    assert browser.sid == session.sid
+    await browser.manager.aclose()
+    assert [record.sid for record in await make_manager(storage, clock).sessions("ann")] == [session.sid]
+
+
+async def test_a_session_made_by_hand_goes_by_the_settings_of_the_manager_that_saves_it(
+    storage: MemoryStorage, clock: FakeClock
+) -> None:
+    browser = Browser(make_manager(storage, clock, subject_key="user_id"))
+    session = Session({"user_id": 7})
+    await save(browser, session)
+    assert session.subject == "7"
+    assert session.authenticated_at == clock()
+    assert [record.sid for record in await browser.manager.sessions(7)] == [session.sid]
 
 
 # Saved twice

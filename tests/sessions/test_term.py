@@ -262,6 +262,16 @@ async def test_a_session_without_a_user_has_no_refresh_token_and_ends(clock: Fak
     assert (await browser.visit()).is_new
 
 
+async def test_a_visitor_who_takes_the_place_of_a_user_leaves_no_refresh_token_of_that_user(clock: FakeClock) -> None:
+    """As where a request came without the cookies: the user would be back once the visitor's session has ended."""
+    browser = browser_with(clock, anonymous_lifetime=HOUR)
+    await browser.log_in()
+    without = Browser(browser.manager)
+    await without.write(cart=["tea"])
+    browser.receive(without.changes)
+    assert browser.cookies.keys() == {ACCESS}
+
+
 @both_ways
 @pytest.mark.parametrize("max_age", [None, 900])
 async def test_a_session_without_a_user_outlives_the_access_tokens_of_users(

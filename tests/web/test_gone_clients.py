@@ -253,6 +253,23 @@ async def test_a_label_is_kept_though_its_client_went_away(site: Site) -> None:
     assert record.metadata == {"device": "phone"}
 
 
+@pytest.mark.parametrize("as_whom", ["bob", None])
+async def test_who_becomes_another_user_stays_who_it_was_and_who_leaves_has_left(as_whom: str | None) -> None:
+    manager = make_manager(MemoryStorage(), FakeClock())
+    browser = Browser(manager)
+    await browser.log_in(role="admin")
+    session = await manager.load(browser.cookies)
+    session.pop("sub")
+    session["note"] = "kept"
+    if as_whom is not None:
+        session["sub"] = as_whom
+    assert bool(await manager.save(session, is_awaited=lambda: False)) is (as_whom is None)
+    await manager.aclose()
+    await manager.open()
+    assert await browser.is_logged_in() is (as_whom is not None)
+    assert await manager.sessions("bob") == []
+
+
 async def test_a_manager_without_a_storage_sends_no_cookies_that_nobody_waits_for() -> None:
     manager = make_manager(None, FakeClock())
     session = await manager.load({})

@@ -196,8 +196,10 @@ async def test_a_manager_makes_the_calls_that_the_page_names() -> None:
     storage = Recorder(MemoryStorage(clock=clock))
     browser = Browser(make_manager(storage, clock))
     await browser.log_in()
+    clock.advance(1)
     for work, calls in (
-        (lambda: browser.manager.sessions("ann"), ["list_subject", "get_many"]),  # the first of this second
+        (lambda: Browser(browser.manager).write(cart=["tea"]), ["get_many", "insert"]),  # the first of this second
+        (lambda: Browser(browser.manager).write(cart=["tea"]), ["insert"]),
         (lambda: browser.manager.sessions("ann"), ["list_subject"]),
         (lambda: browser.manager.revoke(browser.sid), ["get", "delete"]),
         (lambda: browser.manager.revoke_subject("ann"), ["list_subject", "delete_subject"]),
@@ -205,6 +207,13 @@ async def test_a_manager_makes_the_calls_that_the_page_names() -> None:
         storage.calls.clear()
         await work()
         assert storage.calls == calls
+    clock.advance(1)
+    await browser.manager.sessions("bob")
+    await Browser(browser.manager).log_in("bob")
+    clock.advance(1)
+    storage.calls.clear()
+    await browser.manager.sessions("bob")
+    assert storage.calls == ["list_subject", "get_many"]
 
 
 async def test_the_first_read_of_a_second_asks_too_whether_everyone_was_logged_out() -> None:

@@ -4,12 +4,17 @@ __all__ = ["instead_of_reading", "instead_of_setting"]
 
 _READ = {
     "cookie": "the settings cookie and cookie_max_age say what the cookie is like",
+    "csrf_token": "use cross_origin_middleware(), which needs no token",
     "created": "read session.created_at, or the records of manager.sessions(subject)",
     "empty": "ask len(session)",
+    "fresh": "call await check_fresh(request)",
     "has_key": "ask key in session",
     "identity": "read session.sid",
     "is_empty": "ask len(session)",
+    "is_fresh": "call await check_fresh(request)",
+    "last_accessed": "read seen_at of the records of manager.sessions(subject)",
     "new": "read session.is_new",
+    "session_id": "read session.sid",
     "session_key": "read session.sid",
 }
 
@@ -31,12 +36,16 @@ _CALL = {
     "flash": "call await flash(request, text)",
     "flush": "call session.invalidate()",
     "get_expiry_age": "read session.expires_at",
-    "regenerate": "call session.renew()",
+    "get_expiry_date": "read session.expires_at",
+    "regenerate": "call session.renew(), which keeps the data, or await new_session(request)",
+    "regenerate_id": "call session.renew()",
     "reload": "it is loaded with the request",
+    "renew_token": "call session.renew()",
+    "reset": "call session.invalidate()",
     "save": "it is saved with the response",
     "set_expiry": "call session.expire_in(seconds)",
     "set_new_identity": "call session.renew()",
-    "touch": "call session.changed(), or set idle_timeout",
+    "touch": "set idle_timeout, or call session.changed() where a session is there",
 }
 
 

@@ -39,8 +39,8 @@ def _cut(labels: Mapping[str, str]) -> dict[str, str]:
 
     What is not text stays as it is.
     """
-    texts = {name: _cleaned(text) for name, text in labels.items() if isinstance(text, str)}
-    left = MAX_METADATA_BYTES - sum(len(_cleaned(name)) for name in labels)
+    texts = {name: _cleaned(text) for name, text in labels.items() if isinstance(text, str) and isinstance(name, str)}
+    left = MAX_METADATA_BYTES - sum(map(len, map(_cleaned, texts)))
     cut: dict[str, str] = {}
     for place, (name, text) in enumerate(sorted(texts.items(), key=lambda item: len(item[1]))):
         kept = text[: max(left // (len(texts) - place), 0)].decode(errors="ignore")

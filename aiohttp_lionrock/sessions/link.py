@@ -88,6 +88,8 @@ class StorageLink(Deadline):
         finally:
             self._opening -= 1
             self._use(-1)
+        if self._is_closed and not _USES[self.storage]:  # it was closed before it had been opened
+            await self.storage.aclose()
         return self.storage
 
     async def open(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import TokenError, TokenExpired, TokenReused, TokenRevoked, TokenSuperseded
+from ..faults import shown
 from ..settings.config import SessionConfig, TokenPolicy
 from ..storage.contract import Clock, JtiRecord
 from ..tokens.cache import TokenCache
@@ -162,6 +163,11 @@ def _candidates(cookies: Cookies, name: str) -> list[str]:
         return []
     if isinstance(values, str):
         return [values]
+    if not isinstance(values, list | tuple) or not all(isinstance(value, str) for value in values):
+        raise TypeError(
+            f"the value of the cookie {name} must be text, or a list of texts, not {shown(values)}; "
+            "of a SimpleCookie pass {name: morsel.value for name, morsel in cookie.items()}"
+        )
     if len(values) == 1:
         return [values[0]] if values[0] else []
     first, *others = values

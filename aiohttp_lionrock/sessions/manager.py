@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
+from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Self
 
@@ -137,8 +138,8 @@ class SessionManager:
         seconds the request has been there: what was renewed meanwhile was good when it came. Raises StorageUnavailable
         where the storage cannot answer, ConfigError where no good secret is found.
         """
-        if isinstance(cookies, str):
-            raise TypeError("load takes a mapping of cookie names to values, not the text of a header")
+        if not isinstance(cookies, Mapping):
+            raise TypeError(f"load takes a mapping of cookie names to values, as request.cookies, not {shown(cookies)}")
         share_notes()
         fresh = self._nothing_presented if env is None else Presented(Arrival.FRESH, self._keys.of(env), env)
         if self.cookie_names.isdisjoint(cookies):
@@ -157,6 +158,8 @@ class SessionManager:
         Where ``is_awaited`` says that nobody waits for them any more, all but an ending is left undone. Raises
         SessionDataError naming the key, SessionLimitReached, or StorageUnavailable; the client's cookies then stay.
         """
+        if not isinstance(session, Session):
+            raise TypeError(f"save takes a session, as load answers it, not {shown(session)}")
         return await self._saver.save(life_of(session), is_awaited)
 
     async def revoke(self, sid: str, *, subject: object = None) -> bool:
@@ -203,6 +206,8 @@ class SessionManager:
         """
         if not is_number(every) or not every > 0:
             raise ValueError(f"every must be a positive number of seconds, not {shown(every)}")
+        if not callable(on_end) or iscoroutinefunction(on_end):
+            raise TypeError(f"on_end takes a plain function, which may begin a task, not {shown(on_end)}")
         life = life_of(session)
         if life.is_new or life.expires_at is None:
             return None

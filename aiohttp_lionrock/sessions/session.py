@@ -36,8 +36,9 @@ class Session(MutableMapping[str, Any]):
         creator: str = CREATOR,
     ) -> None:
         life = Life()
-        if sid is not None and not is_id(sid):
-            raise ValueError(f"sid must be text of 1 to {MAX_ID} characters without NUL")
+        for name, given in (("id", id), ("sid", sid), ("creator", creator)):
+            if given is not None and not is_id(given):
+                raise ValueError(f"{name} must be text of 1 to {MAX_ID} characters without NUL")
         life.id = id
         life.sid = sid or life.sid
         life.creator = creator

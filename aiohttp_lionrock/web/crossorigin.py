@@ -3,7 +3,7 @@
 The algorithm is that of Go 1.25's http.CrossOriginProtection: no tokens in forms, only headers that browsers set.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -14,8 +14,9 @@ from aiohttp.typedefs import Handler, Middleware
 from ..errors import ConfigError
 from ..faults import Faults
 from ..log import logger
+from ..settings.cookies import CookieChange
 
-__all__ = ["cross_origin_exempt", "cross_origin_middleware", "is_cross_site"]
+__all__ = ["cross_origin_exempt", "cross_origin_middleware", "may_reach"]
 
 SAFE_METHODS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 SAME = frozenset({"same-origin", "none"})
@@ -58,9 +59,19 @@ def cross_origin_exempt(handler: T) -> T:
     return handler
 
 
-def is_cross_site(request: web.Request) -> bool:
-    """Whether a browser says that another site has made it send this request."""
-    return request.headers.get("Sec-Fetch-Site") == "cross-site"
+def may_reach(request: web.Request, changes: Sequence[CookieChange]) -> bool:
+    """Whether what is to be done to cookies that did not come may be done.
+
+    Another site's form comes without them where SameSite keeps them out, and browsers take what its answer deletes: a
+    logout, whose session would live on in the storage.
+    """
+    if request.headers.get("Sec-Fetch-Site") != "cross-site" or any(change.value is not None for change in changes):
+        return True
+    if changes:
+        logger.warning(
+            "a cross-site request without session cookies logs nobody out: %s %r", request.method, request.path
+        )
+    return False
 
 
 def _find_fault(request: web.Request, trusted: frozenset[str]) -> str | None:
@@ -97,6 +108,8 @@ def _without_port(address: str, scheme: str) -> str:
 def _is_exempt(request: web.Request) -> bool:
     handler: object = request.match_info.handler
     while isinstance(handler, partial):
+        if hasattr(handler, EXEMPT):
+            return True
         handler = handler.func
     if isinstance(handler, type):  # a class-based view
         method = getattr(handler, request.method.lower(), None)

@@ -38,6 +38,8 @@ class Outages:
 
     def begin(self) -> None:
         """Watches for the end of an outage that the log names already."""
+        if self.is_on:
+            return
         self._refused, self.is_on = 0, True
         self._manager.events.tell(SessionEvent("storage_down"))
         self._watch = asyncio.get_running_loop().create_task(self._wait_for_end())

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from inspect import iscoroutinefunction
+from math import isnan
 from typing import ParamSpec, TypeVar
 
 from aiohttp import web
@@ -25,9 +26,11 @@ async def check_fresh(request: web.Request, max_age: float = 600, *, stale: Stal
     """Lets a request pass whose user logged in, or called ``session.authenticate()``, at most ``max_age`` seconds ago.
 
     Raises HTTPUnauthorized where nobody is logged in; where it is longer ago or not known, HTTPForbidden or ``stale``:
-    a class, or what a function makes of the request. TypeError where it is neither.
+    a class, or what a function makes of the request. TypeError where it is neither, and where ``max_age`` is not a
+    number of seconds.
     """
     _check_stale(stale)
+    _check_age(max_age)
     await _check(request, max_age, stale)
 
 
@@ -39,10 +42,7 @@ def fresh_login(
     Raises TypeError where ``max_age`` is not a number of seconds, ``stale`` cannot be raised, or a class is decorated.
     """
     _check_stale(stale)
-    if not is_number(max_age):
-        raise TypeError(
-            f"fresh_login takes a number of seconds, as in @fresh_login(600) or @fresh_login(): {max_age!r}"
-        )
+    _check_age(max_age)
 
     def decorate(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         if isinstance(handler, type):
@@ -71,6 +71,11 @@ def _made(answer: object) -> web.HTTPException:
     if not isinstance(answer, web.HTTPException):
         raise TypeError(f"the function of stale must return an HTTP exception, not {shown(answer)}: {WAY_OUT}")
     return answer
+
+
+def _check_age(max_age: object) -> None:
+    if not is_number(max_age) or isnan(max_age):
+        raise TypeError(f"max_age takes a number of seconds, as in @fresh_login(600) or @fresh_login(): {max_age!r}")
 
 
 def _check_stale(stale: object) -> None:

@@ -5,7 +5,7 @@ handler sends one itself. What was saved stays on record until the request ends,
 that is prepared: whichever one leaves carries the cookies.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -17,7 +17,7 @@ from ..sessions.own_ends import begin_request
 from ..sessions.sealing import give_up, seal, warn_if_changed
 from ..sessions.session import Session, is_at_rest
 from ..settings.cookies import CookieChange, read_cookies
-from .crossorigin import is_cross_site
+from .crossorigin import may_reach
 from .headers import clear_site_data, head_size, keep_from_caches, mark_read, put_cookies
 from .installation import Installation, find_installation
 
@@ -67,14 +67,13 @@ class Visit:
             return request.transport is not None
 
         try:
-            for slot in self.slots:
-                if slot.session is not None:
-                    seal(slot.session)  # a task of the handler's own comes too late from now on
-                    changes = await slot.installation.manager.save(slot.session, is_awaited=is_awaited)
-                    slot.changes = changes if slot.has_cookies or _may_reach(request, changes) else ()
-                    slot.is_saved = True
-                    if slot.changes and slot.installation.outages.is_on:
-                        slot.installation.outages.answered()
+            for slot, session in self._unsaved():
+                seal(session)  # a task of the handler's own comes too late from now on
+                changes = await slot.installation.manager.save(session, is_awaited=is_awaited)
+                slot.changes = changes if slot.has_cookies or may_reach(request, changes) else ()
+                slot.is_saved = True
+                if slot.changes and slot.installation.outages.is_on:
+                    slot.installation.outages.answered()
         except StorageUnavailable as exc:
             self.outage = (slot.installation, exc)
             raise
@@ -82,6 +81,15 @@ class Visit:
             raise web.HTTPForbidden(text="You are logged in on as many devices as you may be.\n") from exc
         finally:
             self.close()
+
+    def _unsaved(self) -> Iterator[tuple[Slot, Session]]:
+        """Those to be saved, one after the other; a task of the handler's may load one more meanwhile."""
+        done = 0
+        while done < len(self.slots):
+            slot = self.slots[done]
+            if slot.session is not None:
+                yield slot, slot.session
+            done += 1
 
     def close(self) -> None:
         """From now on a change of a session raises SessionSealed."""
@@ -190,21 +198,6 @@ class Visit:
             "more than its proxy_buffer_size, 4k by default; raise it and proxy_buffers, or store less in the session",
             size,
         )
-
-
-def _may_reach(request: web.Request, changes: Sequence[CookieChange]) -> bool:
-    """Whether what is to be done to cookies that did not come may be done.
-
-    Another site's form comes without them where SameSite keeps them out, and browsers take what its answer deletes: a
-    logout, whose session would live on in the storage.
-    """
-    if not is_cross_site(request) or any(change.value is not None for change in changes):
-        return True
-    if changes:
-        logger.warning(
-            "a cross-site request without session cookies logs nobody out: %s %r", request.method, request.path
-        )
-    return False
 
 
 # A request's visit is kept with its writer, which its clones share and no other request has.

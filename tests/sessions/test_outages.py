@@ -13,6 +13,7 @@ from support.outages import TIMEOUT, World, assert_good, assert_unavailable, wri
 from support.storages import Wrapper
 
 from aiohttp_lionrock import JtiRecord, MemoryStorage, SessionConfig, SessionManager, StorageUnavailable, TokenForged
+from aiohttp_lionrock.testing import FakeClock
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -89,6 +90,30 @@ async def test_closing_a_storage_that_hangs_is_bounded(world: World) -> None:
     world.storage.fail("aclose", "hang")
     with contextlib.suppress(StorageUnavailable):
         await asyncio.wait_for(manager.aclose(), 5)
+
+
+async def test_a_storage_that_is_closed_while_it_opens_is_not_left_open() -> None:
+    class Slow(MemoryStorage):
+        state = "closed"
+        has_begun = asyncio.Event()
+        may_go_on = asyncio.Event()
+
+        async def open(self) -> None:
+            self.has_begun.set()
+            await self.may_go_on.wait()
+            self.state = "open"
+
+        async def aclose(self) -> None:
+            self.state = "closed"
+
+    storage = Slow()
+    manager = make_manager(storage, FakeClock())
+    opening = asyncio.create_task(manager.open())
+    await storage.has_begun.wait()
+    await manager.aclose()
+    storage.may_go_on.set()
+    await asyncio.gather(opening, return_exceptions=True)
+    assert storage.state == "closed"
 
 
 async def test_a_time_out_keeps_its_cause_and_names_its_bound(world: World) -> None:

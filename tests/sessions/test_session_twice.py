@@ -5,11 +5,12 @@ import copy
 import logging
 import pickle
 from collections import OrderedDict
+from http.cookies import SimpleCookie
 from typing import Any
 
 import pytest
 from aiohttp import web
-from support.browser import Browser, claims, make_manager, record_of
+from support.browser import ACCESS, Browser, claims, make_manager, record_of
 from support.storages import FaultyStorage
 from support.visitor import install, start
 
@@ -445,3 +446,41 @@ async def test_two_tasks_that_ask_at_once_get_one_session(aiohttp_client: object
     answer = await visitor.get("/")
     assert answer.text == '["a", "b", "c", "a", "b", "c", "a", "b", "c", "a", "b", "c"]'
     assert seen == [True, True]
+
+
+# What is no session, no cookies, no name
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("a=b", "a mapping of cookie names to values"),
+        (b"a=b", "a mapping of cookie names to values"),
+        ([("a", "b")], "a mapping of cookie names to values"),
+        (None, "a mapping of cookie names to values"),
+        (SimpleCookie({ACCESS: "token"}), "morsel.value for name, morsel"),
+        ({ACCESS: 7}, "must be text, or a list of texts"),
+        ({ACCESS: [None]}, "must be text, or a list of texts"),
+    ],
+)
+async def test_what_are_no_cookies_is_an_error_that_names_the_way_out(browser: Browser, given: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        await browser.manager.load(given)
+
+
+@pytest.mark.parametrize("given", [None, {"sub": "ann"}])
+async def test_what_is_no_session_is_not_saved(browser: Browser, given: Any) -> None:
+    with pytest.raises(TypeError, match="save takes a session, as load answers it"):
+        await browser.manager.save(given)
+
+
+@pytest.mark.parametrize("name", ["id", "sid", "creator"])
+@pytest.mark.parametrize("given", [5, "", "x" * 1025, "a\0b"])
+def test_a_session_made_by_hand_is_named_by_text(name: str, given: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be text of 1 to"):
+        Session(**{name: given})
+
+
+def test_a_label_whose_name_is_no_text_is_an_error_where_labels_are_cut_too() -> None:
+    with pytest.raises(SessionDataError, match="label 5 must be text"):
+        Session().describe({5: "x"}, cut=True)  # type: ignore[dict-item]

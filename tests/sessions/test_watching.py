@@ -50,6 +50,17 @@ async def test_an_interval_that_is_none_is_refused_and_ends_no_other_watch(
     assert ended == ["ended elsewhere"]
 
 
+async def _close(why: str) -> None:
+    pass
+
+
+@pytest.mark.parametrize("wrong", [None, _close])
+async def test_what_cannot_be_told_of_the_end_is_refused(manager: SessionManager, browser: Browser, wrong: Any) -> None:
+    session = await browser.log_in()
+    with pytest.raises(TypeError, match="on_end takes a plain function, which may begin a task"):
+        manager.watch(session, wrong)
+
+
 def test_a_manager_watches_in_the_loop_after_one_that_was_given_up(clock: FakeClock) -> None:
     manager = make_manager(MemoryStorage(clock=clock), clock)
     ended: list[str] = []

@@ -116,6 +116,7 @@ def make_app() -> web.Application:
     app.add_subapp("/sub", sub)
     handlers = {"plain": plain, "page": Page, "method": Methods().handle, "partial": partial(plain)}
     exempt = {"hook": hook, "class_hook": Hook, "half_hook": HalfHook, "partial_hook": partial(hook)}
+    exempt["hook_of_partial"] = cross_origin_exempt(partial(plain))
     exempt["wrapped_hook"] = decorated(hook)
     exempt["method_hook"] = Methods().hook
     for name, handler in {**handlers, **exempt, "socket": socket, "open_socket": open_socket}.items():
@@ -152,7 +153,15 @@ async def test_a_handshake_is_no_safe_request(visitor, lines, passes):
 
 @pytest.mark.parametrize("lines", [lines for lines, _ in HEADERS.values()], ids=HEADERS)
 async def test_an_exempt_handler_is_reached_by_every_origin(visitor, lines):
-    for path in ("/hook", "/class_hook", "/half_hook", "/method_hook", "/partial_hook", "/wrapped_hook"):
+    for path in (
+        "/hook",
+        "/class_hook",
+        "/half_hook",
+        "/method_hook",
+        "/partial_hook",
+        "/wrapped_hook",
+        "/hook_of_partial",
+    ):
         assert (await ask(visitor, "POST", path, *lines)).text == "done"
     assert (await ask(visitor, "GET", "/open_socket", *HANDSHAKE, *lines)).status == 101
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from support.browser import ACCESS, claims
-from support.visitor import start
+from support.visitor import install, start
 from support.webapp import application
 
 from aiohttp_lionrock import JtiRecord, MemoryStorage, Session, SessionSealed, get_session, setup
@@ -111,3 +112,34 @@ async def test_a_request_leaves_nothing_for_the_garbage_collector(aiohttp_client
         assert visits_in_memory() <= before + 1
     finally:
         gc.enable()
+
+
+async def test_a_session_that_is_loaded_while_another_one_is_saved_is_saved_too(aiohttp_client: Any) -> None:
+    outer_storage, tasks = Waiting(), list[asyncio.Task[None]]()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        async def change_late() -> None:
+            await outer_storage.has_begun.wait()
+            (await get_session(request))["cart"] = ["tea"]
+            outer_storage.may_go_on.set()
+
+        tasks.append(asyncio.create_task(change_late()))
+        response = web.StreamResponse()
+        await response.prepare(request)
+        return response
+
+    @web.middleware
+    async def store(request: web.Request, handler: Handler) -> web.StreamResponse:
+        (await get_session(request))["theme"] = "dark"
+        return await handler(request)
+
+    inner, _ = application(handler, storage=MemoryStorage(), name="inner")
+    outer = web.Application()
+    install(outer, storage=outer_storage)
+    outer.middlewares.append(store)
+    outer.add_subapp("/sub", inner)
+    visitor = await start(aiohttp_client, outer)
+    await visitor.get("/sub/handler")
+    await tasks[0]
+    assert claims(visitor.cookies["inner"])["cart"] == ["tea"]
+    assert claims(visitor.cookies[ACCESS])["theme"] == "dark"

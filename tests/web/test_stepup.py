@@ -83,10 +83,12 @@ async def test_a_method_and_a_view_ask_for_a_fresh_login_too(aiohttp_client: Any
     assert [(await client.get(path)).status for path in ("/password", "/pay")] == [403, 403]
 
 
-@pytest.mark.parametrize("wrong", [password, "600", True, None])
-def test_the_decorator_without_parentheses_or_a_number_is_an_error_at_once(wrong: Any) -> None:
+@pytest.mark.parametrize("wrong", [password, "600", True, None, float("nan")])
+async def test_the_decorator_without_parentheses_or_a_number_is_an_error_at_once(wrong: Any) -> None:
     with pytest.raises(TypeError, match=r"@fresh_login\(600\) or @fresh_login\(\)"):
         fresh_login(wrong)
+    with pytest.raises(TypeError, match="max_age takes a number of seconds"):
+        await check_fresh(web.Request.__new__(web.Request), wrong)
 
 
 async def test_what_is_no_handler_is_an_error_that_says_so() -> None:

@@ -48,7 +48,7 @@ class Session(MutableMapping[str, Any]):
 
     @property
     def id(self) -> str | None:
-        """A UUID given at the first write; None before. It stays through every renewal and login."""
+        """A UUID given at the first write, through every renewal and login; None before. `revoke` takes the `sid`."""
         return self._life.id
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.faulty import FAULTS, SharedMemory, failures, hooked, names_of, suite_of
+from support.faulty import FAULTS, SharedMemory, failures, hooked, names_of, shared, suite_of
 
 from aiohttp_lionrock.storage import JtiRecord, JtiStorage
 from aiohttp_lionrock.storage.memory import MemoryStorage
@@ -33,6 +33,7 @@ HONEST = (
     hooked.RemoteForGood,
     hooked.Damageable,
     hooked.Addressed,
+    shared.AtAUrl,
 )
 
 

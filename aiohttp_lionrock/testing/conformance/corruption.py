@@ -1,5 +1,8 @@
 """Corruption: something that is not a record is named, and hides no other record."""
 
+from collections.abc import Awaitable
+from typing import Any
+
 from ...errors import CorruptRecord
 from .case import Case, outcomes
 from .hooks import needs
@@ -15,14 +18,17 @@ class Corruption(Case):
         await self.stored("damaged", subject="u")
         await self.stored("sound", subject="u")
         await self.corrupt("damaged")
-        calls = {
+        calls: dict[str, Awaitable[Any]] = {
             "get": self.storage.get("damaged"),
             "get_many": self.storage.get_many(["sound", "damaged"]),
             "list_subject": self.storage.list_subject("u"),
         }
+        if self.can_scan():
+            calls["scan"] = self.storage.scan()
         for name, answer in zip(calls, await outcomes(calls.values()), strict=True):
             self.assertIsInstance(answer, CorruptRecord, f"{name} must not pass over a damaged record")
             self.assertIn("damaged", str(answer), f"the error of {name} must name the sid")
+            self.assertEqual(answer.sid, "damaged", f"the error of {name} must be CorruptRecord(message, sid=sid)")
 
     @needs("corrupt")
     async def test_a_damaged_record_is_removed_by_delete_and_then_reported(self) -> None:

@@ -11,6 +11,7 @@ from .hooks import needs
 
 __all__ = ["Failures"]
 
+READS = ("get", "get_many", "list_subject", "scan")
 PATIENCE = 60  # seconds: far more than any storage waits for its database
 
 
@@ -32,6 +33,11 @@ class Failures(Case):
             f"{name} must raise StorageUnavailable from the error that it met",
         )
 
+    def assert_nothing_was_done(self, name: str, answer: object) -> None:
+        """A call that only reads has done nothing, for certain."""
+        if name in READS and isinstance(answer, StorageUnavailable):
+            self.assertFalse(answer.maybe_done, f"{name} only reads: StorageUnavailable(..., maybe_done=False)")
+
     async def broken(self) -> None:
         """Breaks the database until the test is over; a server of several tests serves the next one again."""
         mend = await self.break_storage()
@@ -45,6 +51,7 @@ class Failures(Case):
         for _ in range(2):  # a driver that has lost its connection fails in another way
             for name, answer in (await self.answers(record)).items():
                 self.assert_unavailable(name, answer)
+                self.assert_nothing_was_done(name, answer)
 
     @needs("break_storage")
     async def test_many_calls_at_once_on_an_unreachable_database_all_raise_storage_unavailable(self) -> None:

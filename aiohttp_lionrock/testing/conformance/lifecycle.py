@@ -1,6 +1,7 @@
 """Opening and closing: in any order, any number of times, without losing what was acknowledged."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ...errors import DuplicateRecord, StorageUnavailable
@@ -89,6 +90,12 @@ class Lifecycle(Case):
     async def test_ping_answers_where_the_storage_serves(self) -> None:
         await self.storage.ping()
         await asyncio.gather(*(self.storage.ping() for _ in range(10)))
+
+    async def test_the_facts_are_texts_by_topic(self) -> None:
+        facts = await self.storage.facts()
+        self.assertIsInstance(facts, Mapping, "facts is a mapping from topics to texts")
+        texts = [*facts.keys(), *facts.values()]
+        self.assertEqual([text for text in texts if not isinstance(text, str)], [], "topics and facts are texts")
 
     async def test_before_open_async_with_opens_and_closes(self) -> None:
         async with self.storage as entered:

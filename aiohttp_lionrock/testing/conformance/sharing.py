@@ -6,6 +6,7 @@ from dataclasses import replace
 from ...errors import DuplicateRecord
 from ...storage.contract import Clock, JtiStorage
 from .case import EVERY_FIELD, LIFETIME, MANY, Case, outcomes
+from .hooks import needs
 from .scanning import or_refused
 
 __all__ = ["Sharing"]
@@ -34,6 +35,14 @@ class Sharing(Case):
         record = await self.stored()
         self.assertEqual(await self.sibling.get("sid"), record, "both must serve the one database")
         await self.assert_works()
+
+    @needs("bare_url")
+    async def test_the_bare_url_leads_to_the_same_database(self) -> None:
+        record = await self.stored()
+        self.sibling = type(self.storage).from_url(self.bare_url())
+        self.addAsyncCleanup(self.sibling.aclose)
+        await self.sibling.open()
+        self.assertEqual(await self.sibling.get("sid"), record, "what from_url makes of a URL is the database it names")
 
     async def test_the_other_storage_sees_an_insert_at_once(self) -> None:
         sibling = await self.open_sibling()

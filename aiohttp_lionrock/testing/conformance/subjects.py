@@ -1,10 +1,13 @@
 """Subjects: whose sessions there are, and ending them together."""
 
+import asyncio
 from dataclasses import replace
 
 from .case import EVERY_FIELD, NEVER_STORED, Case
 
 __all__ = ["Subjects"]
+
+SESSIONS = 1200  # more than the pages of drivers
 
 
 class Subjects(Case):
@@ -19,6 +22,11 @@ class Subjects(Case):
             ["new", "10", "9", "Z", "a", "b", "c", "é", "m", "old"],
             "newest created_at first, ties by sid in the order of code points",
         )
+
+    async def test_list_subject_leaves_out_none_however_many_there_are(self) -> None:
+        sids = [f"sid {n:04}" for n in range(SESSIONS)]
+        await asyncio.gather(*(self.stored(sid, subject="u") for sid in sids))
+        self.assertEqual(await self.sids_of("u"), sids, f"all of {SESSIONS} sessions of one user are listed")
 
     async def test_list_subject_returns_whole_records(self) -> None:
         record = await self.stored(**EVERY_FIELD)

@@ -52,6 +52,18 @@ class Urls(Case):
         await self.storage.open()
         await self.assert_works()
 
+    @needs("bare_url")
+    async def test_a_closed_storage_opens_again_in_another_event_loop(self) -> None:
+        self.storage = await self.from_url(self.bare_url())
+
+        async def work() -> None:
+            await self.storage.open()
+            await self.assert_works()
+            await self.storage.aclose()
+
+        for _ in range(2):
+            await asyncio.to_thread(lambda: asyncio.run(work()))
+
     @needs("absent_url")
     async def test_before_open_a_database_is_made_only_where_it_may_be(self) -> None:
         self.storage = await self.from_url(self.absent_url())

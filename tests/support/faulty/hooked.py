@@ -118,6 +118,14 @@ class HidesTheDriversError(Remote):
 
 
 @caught_by(EVERY_CALL)
+class SaysThatAReadMayBeDone(Remote):
+    async def get(self, sid: str) -> JtiRecord | None:
+        if not self.reachable:
+            raise StorageUnavailable("the server cannot be reached")
+        return await super().get(sid)
+
+
+@caught_by(EVERY_CALL)
 class PurgeFindsNothingWhereItCannotLook(Remote):
     async def purge(self, limit: int) -> int:
         return await super().purge(limit) if self.reachable else 0
@@ -253,6 +261,11 @@ class Damageable(MemoryStorage):
         self.check(*(record.sid for record in records))
         return records
 
+    async def scan(self, cursor: str | None = None, limit: int = 1000) -> tuple[list[JtiRecord], str | None]:
+        records, cursor = await super().scan(cursor, limit)
+        self.check(*(record.sid for record in records))
+        return records, cursor
+
 
 REPORTED = "a_damaged_record_is_reported_with_its_sid"
 REMOVED = "a_damaged_record_is_removed_by_delete_and_then_reported"
@@ -292,7 +305,14 @@ class ListPassesOverTheDamaged(Damageable):
         return [record for record in records if record.sid not in self.damaged]
 
 
-@caught_by(KEEPS_NONE)
+@caught_by(REPORTED)
+class ScanPassesOverTheDamaged(Damageable):
+    async def scan(self, cursor: str | None = None, limit: int = 1000) -> tuple[list[JtiRecord], str | None]:
+        records, cursor = await MemoryStorage.scan(self, cursor, limit)
+        return [record for record in records if record.sid not in self.damaged], cursor
+
+
+@caught_by(REPORTED, KEEPS_NONE)
 class DamagedHasNoSid(Damageable):
     delete_subject = JtiStorage.delete_subject
 
@@ -511,3 +531,13 @@ class MakesItAndComplains(Addressed):
         was_there, self.is_there = self.is_there, True
         if not (was_there or self.may_create):
             raise StorageUnavailable("there was nothing")
+
+
+@caught_by("a_closed_storage_opens_again_in_another_event_loop")
+class StaysInItsEventLoop(Addressed):
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    async def open(self) -> None:
+        self._loop = self._loop or asyncio.get_running_loop()
+        if self._loop is not asyncio.get_running_loop():
+            raise RuntimeError("attached to a different loop")

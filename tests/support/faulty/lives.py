@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 from aiohttp_lionrock.errors import StorageUnavailable
 from aiohttp_lionrock.storage import JtiRecord
@@ -101,3 +101,15 @@ class CancelledCallKeepsTheLock(MemoryStorage):
 @caught_by("the_backend_is_written_for_the_contract_that_this_suite_tests")
 class WrittenForAnotherContract(MemoryStorage):
     CONTRACT = 2
+
+
+@caught_by("the_facts_are_texts_by_topic")
+class FactsAreNumbers(MemoryStorage):
+    async def facts(self) -> Any:
+        return {"records": len(self._records)}
+
+
+@caught_by("the_facts_are_texts_by_topic")
+class FactsFail(MemoryStorage):
+    async def facts(self) -> Any:
+        raise TypeError("unsupported operand")

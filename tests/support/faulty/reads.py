@@ -177,3 +177,9 @@ class RemembersItsFirstClock(MemoryStorage):
     async def get(self, sid: str) -> JtiRecord | None:
         record = self._records.get(sid)
         return record if record is not None and record.expires_at > self._first() else None
+
+
+@caught_by("list_subject_leaves_out_none_however_many_there_are")
+class ListsAThousandAtMost(MemoryStorage):
+    async def list_subject(self, subject: str) -> list[JtiRecord]:
+        return (await super().list_subject(subject))[:1000]

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any, ClassVar
 
 from aiohttp_lionrock.errors import DuplicateRecord, StorageUnavailable
 from aiohttp_lionrock.storage import Clock, JtiRecord
@@ -134,3 +135,30 @@ class ScansItsOwnRecordsOnly(SharedMemory):
     async def scan(self, cursor: str | None = None, limit: int = 1000) -> tuple[list[JtiRecord], str | None]:
         records, cursor = await super().scan(cursor, limit)
         return [record for record in records if record.sid in self._own], cursor
+
+
+class HasOneUrl:
+    def bare_url(self) -> str:
+        return "shelf://host"
+
+
+class AtAUrl(SharedMemory):
+    """Honest: its URL leads to the database that was made last."""
+
+    hooks: tuple[type, ...] = (HasOneUrl,)
+    made: ClassVar[SharedMemory]
+
+    def __init__(self, *, clock: Clock) -> None:
+        super().__init__(clock=clock)
+        type(self).made = self
+
+    @classmethod
+    def from_url(cls, url: str) -> Any:
+        return cls.made.beside()
+
+
+@caught_by("the_bare_url_leads_to_the_same_database")
+class AnotherDatabaseAtTheUrl(AtAUrl):
+    @classmethod
+    def from_url(cls, url: str) -> Any:
+        return cls(clock=cls.made.clock)

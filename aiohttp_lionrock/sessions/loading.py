@@ -22,6 +22,7 @@ MAX_CANDIDATES = 4  # cookies of one name that are tried
 Cookies = Mapping[str, str | Sequence[str]]
 
 _NO_IDS = Verdict()
+_LISTS = (list, tuple)
 
 
 class _Honoured(NamedTuple):
@@ -163,16 +164,23 @@ def _candidates(cookies: Cookies, name: str) -> list[str]:
         return []
     if isinstance(values, str):
         return [values]
-    if not isinstance(values, list | tuple) or not all(isinstance(value, str) for value in values):
-        raise TypeError(
-            f"the value of the cookie {name} must be text, or a list of texts, not {shown(values)}; "
-            "of a SimpleCookie pass {name: morsel.value for name, morsel in cookie.items()}"
-        )
+    if not isinstance(values, _LISTS):
+        raise _no_text(name, values)
+    for value in values:
+        if not isinstance(value, str):
+            raise _no_text(name, value)
     if len(values) == 1:
         return [values[0]] if values[0] else []
     first, *others = values
     tried = dict.fromkeys(value for value in [first, *reversed(others)] if value)
     return list(tried)[:MAX_CANDIDATES]
+
+
+def _no_text(name: str, value: object) -> TypeError:
+    return TypeError(
+        f"the value of the cookie {name} must be text, or a list of texts, not {shown(value)}; "
+        "of a SimpleCookie pass {name: morsel.value for name, morsel in cookie.items()}"
+    )
 
 
 def _newest(honoured: list[_Honoured]) -> _Honoured:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from inspect import iscoroutinefunction
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from ..faults import is_number, shown
@@ -37,6 +37,8 @@ from .term import Limits
 from .watching import Watcher, Watching
 
 __all__ = ["SessionManager"]
+
+_MAPPINGS = (dict, MappingProxyType, Mapping)  # the usual ones first: asking an ABC takes its time
 
 
 class SessionManager:
@@ -138,7 +140,7 @@ class SessionManager:
         seconds the request has been there: what was renewed meanwhile was good when it came. Raises StorageUnavailable
         where the storage cannot answer, ConfigError where no good secret is found.
         """
-        if not isinstance(cookies, Mapping):
+        if not isinstance(cookies, _MAPPINGS):
             raise TypeError(f"load takes a mapping of cookie names to values, as request.cookies, not {shown(cookies)}")
         share_notes()
         fresh = self._nothing_presented if env is None else Presented(Arrival.FRESH, self._keys.of(env), env)

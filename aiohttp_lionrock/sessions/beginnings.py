@@ -84,11 +84,11 @@ class Beginnings:
             if presented.arrival is Arrival.SUPERSEDED and presented.subject == subject:
                 await self._end_disputed(draft)
         except BaseException:
-            self._undoing.start(draft.sid)
+            self._undoing.remove(draft.sid)
             raise
         return record, issued
 
-    async def settle(
+    async def complete(
         self, record: JtiRecord, draft: Draft, plan: Plan, issued: list[Issued], old: JtiRecord | None = None
     ) -> list[Issued]:
         """What is left to do once the session is all that is left of the one before; the tokens as they are then.
@@ -105,7 +105,7 @@ class Beginnings:
             return await self._in_step(record, draft, issued, old)
         except TokenRevoked:
             if plan.leaves or draft.presented.subject == draft.subject:
-                self._undoing.start(draft.sid)  # a logout holds, and another session of the user would be too many
+                self._undoing.remove(draft.sid)  # a logout holds, and another session of the user would be too many
             else:
                 self._undoing.take_back(draft, one_too_many=True)
             raise
@@ -145,7 +145,7 @@ class Beginnings:
             await self._records.insert(record)
         except (StorageError, asyncio.CancelledError) as exc:
             if may_be_done(exc):
-                self._undoing.start(record.sid, looks=UNDO_LOOKS)
+                self._undoing.remove(record.sid, looks=UNDO_LOOKS)
             raise
 
     async def _end_disputed(self, draft: Draft) -> None:

@@ -156,7 +156,7 @@ def _kin(records: Sequence[JtiRecord], sid: str | None) -> set[str | None]:
 
 
 def _former(records: Sequence[JtiRecord]) -> Mapping[str, list[str]]:
-    """For each sid that a session has now, the sids that it had before."""
+    """For each sid that a session has now, those that it had before."""
     successors = {record.sid: record.successor for record in records if record.successor is not None}
     current: dict[str, str] = {}
     for sid in successors:

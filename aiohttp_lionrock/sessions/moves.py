@@ -53,7 +53,7 @@ class Moves:
                 draft.go_on_from(twin)
                 return await self.move(draft, plan)
         record, issued = await self._beginnings.begin(draft, plan)
-        return await self._beginnings.settle(record, draft, plan, issued)
+        return await self._beginnings.complete(record, draft, plan, issued)
 
     async def move(self, draft: Draft, plan: Plan) -> list[Issued]:
         """Inserts the new sid, then hands the old one over to it.
@@ -72,9 +72,9 @@ class Moves:
             if may_be_done(exc):
                 self._undoing.take_back(draft)
             else:
-                self._undoing.start(draft.sid)
+                self._undoing.remove(draft.sid)
             raise
-        return await self._beginnings.settle(record, draft, plan, issued, old)
+        return await self._beginnings.complete(record, draft, plan, issued, old)
 
     async def _twin_of(self, draft: Draft) -> JtiRecord | None:
         """What the session that came has gone on as, where that was a login of this user a moment ago."""

@@ -73,7 +73,7 @@ class RecordJti(JtiAuthority):
         await self._link.ready()  # not before: tokens that are bad in themselves need no storage
         record = await self._records.get(contents.sid, signers)
         self._repairs.wake()
-        if record is not None and record.successor is not None and await self._undoing.settle(record.sid):
+        if record is not None and record.successor is not None and await self._undoing.undo_now(record.sid):
             record = await self._records.get(record.sid, signers)
         check = check_access if policy.use == "access" else check_refresh
         try:
@@ -107,7 +107,7 @@ class RecordJti(JtiAuthority):
 
     def take_back(self, draft: Draft, *, ends: bool) -> None:
         if ends:
-            self._undoing.start(draft.sid)
+            self._undoing.remove(draft.sid)
         else:
             self._undoing.take_back(draft)
 

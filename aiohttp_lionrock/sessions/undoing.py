@@ -28,18 +28,18 @@ class Undoing:
         it as ``one_too_many``.
         """
         if draft.handed_over is None:
-            self.start(draft.sid)
+            self.remove(draft.sid)
         else:
             self._take_back(draft.handed_over, draft.sid, one_too_many)
 
-    async def settle(self, sid: str) -> bool:
+    async def undo_now(self, sid: str) -> bool:
         """Takes back at once what is undecided of a session, whose old cookies are good; False: nothing is."""
         undo = self._undecided.get(sid)
         if undo is not None:
             await undo()
         return undo is not None
 
-    def start(self, sid: str, looks: int = 1) -> None:
+    def remove(self, sid: str, looks: int = 1) -> None:
         """Deletes a record that nobody will hear of. One that may still be on its way takes more than one look."""
         left = looks
 

@@ -22,7 +22,7 @@ MAX_CANDIDATES = 4  # cookies of one name that are tried
 Cookies = Mapping[str, str | Sequence[str]]
 
 _NO_IDS = Verdict()
-_LISTS = (list, tuple)
+_LISTS = (list, tuple, Sequence)  # the usual ones first: asking an ABC takes its time
 
 
 class _Honoured(NamedTuple):

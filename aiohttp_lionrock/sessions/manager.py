@@ -142,6 +142,8 @@ class SessionManager:
         """
         if not isinstance(cookies, _MAPPINGS):
             raise TypeError(f"load takes a mapping of cookie names to values, as request.cookies, not {shown(cookies)}")
+        if waited and not (is_number(waited) and waited >= 0):
+            raise ValueError(f"waited must be a number of seconds, not {shown(waited)}")
         share_notes()
         fresh = self._nothing_presented if env is None else Presented(Arrival.FRESH, self._keys.of(env), env)
         if self.cookie_names.isdisjoint(cookies):

@@ -1,29 +1,47 @@
 """What one request has ended itself: a login of the same request comes after that, or it would be none."""
 
+import asyncio
 from contextvars import ContextVar
 from itertools import count
+from weakref import ReferenceType, ref
 
 __all__ = ["begin_request", "has_ended", "moment", "note_end", "share_notes"]
 
 MOST = 1000  # notes of one request; the oldest go first
 
-# What was ended last at which moment: a sid, a subject or a signer, by the name of which it is; None: everyone. One
-# table that all tasks of a request share, those that it begins too, and all managers: what one has ended another one
-# may meet in the same database.
-_Notes = dict[tuple[str, str | None], int]
+
+class _Notes(dict[tuple[str, str | None], int]):
+    """When it was that a sid, a subject or a signer was ended, by the name of which it is; None: everyone.
+
+    All tasks of a request share one table, those that it begins too, and all managers: what one has ended another one
+    may meet in the same database. ``task`` is whose it is where no request was begun.
+    """
+
+    task: "ReferenceType[asyncio.Task[object]] | None" = None
+
+
 _notes: ContextVar[_Notes | None] = ContextVar("aiohttp_lionrock_own_ends", default=None)
 _moments = count(1)
 
 
 def begin_request() -> None:
     """From now on what is ended in this context, and in those of tasks that it begins, is of one request."""
-    _notes.set({})
+    _notes.set(_Notes())
 
 
 def share_notes() -> None:
-    """The same, where no request was begun: for tasks that are begun from now on."""
-    if _notes.get() is None:
-        _notes.set({})
+    """The same for whoever begins no request: what this task does from now on, and tasks that it begins, is of one."""
+    notes = _notes.get()
+    if notes is not None and notes.task is None:
+        return
+    if notes is None or notes.task is None or notes.task() is not asyncio.current_task():
+        _notes.set(_owned())
+
+
+def _owned() -> _Notes:
+    notes, task = _Notes(), asyncio.current_task()
+    notes.task = None if task is None else ref(task)
+    return notes
 
 
 def moment() -> int:
@@ -34,7 +52,7 @@ def moment() -> int:
 def note_end(what: str, which: str | None) -> None:
     """Remembers that a "sid", all sessions of a "subject" or of a "signer" have been ended; of signer None, all."""
     if (notes := _notes.get()) is None:
-        _notes.set(notes := {})
+        _notes.set(notes := _owned())
     notes.pop((what, which), None)
     notes[what, which] = moment()
     if len(notes) > MOST:

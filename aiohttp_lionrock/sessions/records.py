@@ -93,8 +93,7 @@ class RecordJti(JtiAuthority):
         if plan.act is Act.START:
             work = self._begun(self._link(self._moves.start, draft, plan))
         else:
-            presented, since = draft.presented, draft.life.since
-            if plan.insists and has_ended(presented.sid, presented.subject, presented.keys.signer, since):
+            if plan.insists and await self._was_ended_by_this_request(draft):
                 draft.inherit_nothing()
             work = self._begun(self._link(self._moves.move, draft, plan))
         if draft.presented.sid is not None:  # it is left for another one
@@ -104,6 +103,14 @@ class RecordJti(JtiAuthority):
         except asyncio.CancelledError:
             work.add_done_callback(lambda done: self._forget(draft, plan, done))
             raise
+
+    async def _was_ended_by_this_request(self, draft: Draft) -> bool:
+        """Whether the session that came is gone; one of the same user in another storage is not."""
+        presented = draft.presented
+        assert presented.sid is not None
+        if not has_ended(presented.sid, presented.subject, presented.keys.signer, draft.life.since):
+            return False
+        return await self._link(self._records.get, presented.sid) is None
 
     def take_back(self, draft: Draft, *, ends: bool) -> None:
         if ends:

@@ -100,7 +100,7 @@ def check_refresh(
         return record
     age, age_then = _age(record, now), _age(record, came)
     if jti != record.previous_jti:
-        if came < now and age_then < -leeway.skew:
+        if came < now and (state_of(record) is State.ROTATING or age_then < -leeway.skew):
             raise TokenSuperseded("refresh token was rotated while the request waited")
         raise TokenReused("refresh token was used before")
     if leeway.reuse and age_then <= leeway.reuse and -leeway.skew <= age <= max(leeway.reuse, MOST_HELD):

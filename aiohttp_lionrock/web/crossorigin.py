@@ -16,7 +16,7 @@ from ..faults import Faults
 from ..log import logger
 from ..settings.cookies import CookieChange
 
-__all__ = ["cross_origin_exempt", "cross_origin_middleware", "may_reach"]
+__all__ = ["cross_origin_exempt", "cross_origin_middleware", "what_may_reach"]
 
 SAFE_METHODS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 SAME = frozenset({"same-origin", "none"})
@@ -59,19 +59,19 @@ def cross_origin_exempt(handler: T) -> T:
     return handler
 
 
-def may_reach(request: web.Request, changes: Sequence[CookieChange]) -> bool:
-    """Whether what is to be done to cookies that did not come may be done.
+def what_may_reach(request: web.Request, changes: Sequence[CookieChange]) -> Sequence[CookieChange]:
+    """What may be done to cookies that did not come with a request.
 
     Another site's form comes without them where SameSite keeps them out, and browsers take what its answer deletes: a
-    logout, whose session would live on in the storage.
+    logout, whose session would live on in the storage. A link that somebody follows to a logout is no such form.
     """
-    if request.headers.get("Sec-Fetch-Site") != "cross-site" or any(change.value is not None for change in changes):
-        return True
-    if changes:
-        logger.warning(
-            "a cross-site request without session cookies logs nobody out: %s %r", request.method, request.path
-        )
-    return False
+    if request.headers.get("Sec-Fetch-Site") != "cross-site":
+        return changes
+    written = [change for change in changes if change.value is not None]
+    if written or not changes or request.method in SAFE_METHODS:
+        return written or changes
+    logger.warning("a cross-site request without session cookies logs nobody out: %s %r", request.method, request.path)
+    return ()
 
 
 def _find_fault(request: web.Request, trusted: frozenset[str]) -> str | None:

@@ -17,7 +17,7 @@ from ..sessions.own_ends import begin_request
 from ..sessions.sealing import give_up, seal, warn_if_changed
 from ..sessions.session import Session, is_at_rest
 from ..settings.cookies import CookieChange, read_cookies
-from .crossorigin import may_reach
+from .crossorigin import what_may_reach
 from .headers import clear_site_data, head_size, keep_from_caches, mark_read, put_cookies
 from .installation import Installation, find_installation
 
@@ -70,7 +70,7 @@ class Visit:
             for slot, session in self._unsaved():
                 seal(session)  # a task of the handler's own comes too late from now on
                 changes = await slot.installation.manager.save(session, is_awaited=is_awaited)
-                slot.changes = changes if slot.has_cookies or may_reach(request, changes) else ()
+                slot.changes = changes if slot.has_cookies else what_may_reach(request, changes)
                 slot.is_saved = True
                 if slot.changes and slot.installation.outages.is_on:
                     slot.installation.outages.answered()
@@ -84,12 +84,10 @@ class Visit:
 
     def _unsaved(self) -> Iterator[tuple[Slot, Session]]:
         """Those to be saved, one after the other; a task of the handler's may load one more meanwhile."""
-        done = 0
-        while done < len(self.slots):
-            slot = self.slots[done]
-            if slot.session is not None:
-                yield slot, slot.session
-            done += 1
+        while pending := [slot for slot in self.slots if slot.session is not None and not slot.is_saved]:
+            slot = pending[0]
+            assert slot.session is not None
+            yield slot, slot.session
 
     def close(self) -> None:
         """From now on a change of a session raises SessionSealed."""
@@ -135,7 +133,10 @@ class Visit:
         cookies = read_cookies(request.headers.getall(hdrs.COOKIE, ()), installation.manager.cookie_names)
         env = None if installation.request_env is None else installation.request_env(request)
         try:
-            session = await installation.manager.load(cookies, env, waited=monotonic() - self.began)
+            if (waited := monotonic() - self.began) < 1:
+                session = await installation.manager.load(cookies, env)
+            else:
+                session = await installation.manager.load(cookies, env, waited=waited)
         except StorageUnavailable as exc:
             self.outage = (installation, exc)
             raise

@@ -8,7 +8,15 @@ import pytest
 from support.browser import ACCESS, REFRESH, Browser, make_manager
 from support.storages import Wrapper
 
-from aiohttp_lionrock import JtiStorage, Session, SessionEvent, SessionManager, TokenRevoked
+from aiohttp_lionrock import (
+    CookieChange,
+    JtiStorage,
+    MemoryStorage,
+    Session,
+    SessionEvent,
+    SessionManager,
+    TokenRevoked,
+)
 from aiohttp_lionrock.testing import FakeClock
 
 Act = Callable[[SessionManager, Session], Awaitable[None]]
@@ -89,6 +97,7 @@ async def test_the_login_stands_in_every_order_of_the_calls_and_has_nothing_of_w
     for listeners in (manager.events.started, manager.events.renewed):
         listeners.append(listening(told))
     for _ in range(3):
+        clock.advance(60)  # what begins after everyone was logged out ahead of time begins after that time
         session = await manager.load({name: browser.cookies[name] for name in browser.cookies if only in (None, name)})
         await act(manager, session)
         session["theme"] = "dark"
@@ -157,6 +166,50 @@ async def test_the_login_stands_where_another_manager_of_the_application_has_end
     await end_then_log_in(other, session)
     browser.receive(await manager.save(session))
     assert dict(await browser.visit()) == {"sub": "ann"}
+
+
+async def test_what_was_ended_in_another_storage_is_no_end_of_this_one(storage: JtiStorage, clock: FakeClock) -> None:
+    manager, shop = make_manager(storage, clock), make_manager(MemoryStorage(clock=clock), clock)
+    await Browser(shop).log_in()
+    browser = Browser(manager)
+    await browser.log_in(filters=["new"])
+    for end in (shop.revoke_all, lambda: shop.revoke_subject("ann")):
+        session = await manager.load(browser.cookies)
+        await end()
+        session.renew()
+        session["sub"] = "ann"
+        browser.receive(await manager.save(session))
+        assert (await browser.visit())["filters"] == ["new"]
+
+
+async def test_what_another_task_of_one_parent_has_ended_is_no_end_of_ones_own(
+    storage: JtiStorage, clock: FakeClock
+) -> None:
+    """Without a framework, where the task that begins the requests has loaded a session itself."""
+    manager = make_manager(storage, clock)
+    browser = Browser(manager)
+    await browser.log_in()
+    has_loaded, is_banned = asyncio.Event(), asyncio.Event()
+
+    async def log_in_again() -> list[CookieChange]:
+        session = await manager.load(browser.cookies)
+        has_loaded.set()
+        session.renew()
+        session["sub"] = "ann"
+        await is_banned.wait()
+        return await manager.save(session)
+
+    async def ban() -> None:
+        await manager.load({})
+        await has_loaded.wait()
+        await manager.revoke_subject("ann")
+        is_banned.set()
+
+    cookies, _ = await asyncio.gather(log_in_again(), ban())
+    assert cookies == []
+    await manager.aclose()
+    await manager.open()
+    assert await manager.sessions("ann") == []
 
 
 async def test_what_was_ended_of_another_tenant_is_no_end_of_this_one(storage: JtiStorage, clock: FakeClock) -> None:

@@ -55,6 +55,24 @@ async def test_the_sid_in_a_login_handler_is_the_one_that_revocation_goes_by(bro
     assert await browser.manager.revoke(session.sid)
 
 
+async def test_a_subject_that_cannot_be_read_meanwhile_breaks_no_line_of_a_log(
+    storage: MemoryStorage, clock: FakeClock
+) -> None:
+    browser = Browser(make_manager(storage, clock, subject_key=lambda data: data["user"]["id"] if data else None))
+    await browser.write(user={"id": "7"})
+    session = await loaded(browser)
+    session["user"] = {"name": "x"}
+    assert session.sid in repr(session)
+    session["user"]["id"] = "8"
+    assert session.sid != browser.sid
+
+
+@pytest.mark.parametrize("waited", [-1, float("nan"), "5", True])
+async def test_a_request_has_been_there_for_some_seconds(browser: Browser, waited: Any) -> None:
+    with pytest.raises(ValueError, match=r"^waited must be a number of seconds"):
+        await browser.manager.load({}, waited=waited)
+
+
 async def test_a_login_that_failed_is_saved_again_under_another_sid(storage: MemoryStorage, clock: FakeClock) -> None:
     faulty = FaultyStorage(storage)
     browser = Browser(make_manager(faulty, clock))

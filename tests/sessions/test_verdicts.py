@@ -136,6 +136,11 @@ def test_of_a_token_two_rotations_old_nothing_is_known_where_the_request_came_be
     assert refresh(ROTATED, "older", BEGAN + 600, Leeway(reuse, 30), came=BEGAN + came) == outcome
 
 
+def test_nor_where_the_moment_of_the_last_is_not_known() -> None:
+    assert refresh(ROTATING, "older", BEGAN + 600, Leeway(30, 30), came=BEGAN + 599) == TokenSuperseded
+    assert refresh(ROTATING, "older", BEGAN + 600, Leeway(30, 30)) == TokenReused
+
+
 def test_a_renewal_is_judged_by_when_the_request_came_too() -> None:
     for came, fault in [(-600, TokenSuperseded), (60, TokenSuperseded), (61, TokenRevoked)]:
         with pytest.raises(fault):

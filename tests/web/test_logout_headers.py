@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from support.browser import ACCESS
+from support.browser import ACCESS, REFRESH
 from support.storages import FaultyStorage
 from support.visitor import exchange, start
 from support.webapp import BOTH, application, wrapped
@@ -119,6 +119,7 @@ async def test_another_sites_form_without_the_cookies_logs_nobody_out_and_the_lo
         (False, "same-origin", "log_out"),
         (False, "same-site", "log_out"),
         (False, None, "log_out"),
+        (False, "cross-site GET", "log_out"),
         (False, "cross-site", "log_in"),
         (False, "cross-site", "out_and_in"),
     ],
@@ -130,8 +131,24 @@ async def test_any_other_request_writes_and_deletes_its_cookies(
     visitor = await start(aiohttp_client, app)
     if with_cookies:
         await visitor.get("/log_in")
-    answer = await visitor.get(f"/{path}", method="POST", **({} if site is None else {"Sec_Fetch_Site": site}))
+    site, _, method = (site or "").partition(" ")  # a link to a logout is followed by somebody who wants out
+    answer = await visitor.get(f"/{path}", method=method or "POST", **({"Sec_Fetch_Site": site} if site else {}))
     assert answer.set_cookies.keys() == BOTH
+
+
+async def stores(request: web.Request) -> web.Response:
+    (await get_session(request))["cart"] = ["tea"]
+    return web.Response()
+
+
+@pytest.mark.parametrize(("headers", "left"), [({}, {ACCESS, REFRESH}), (FROM_ELSEWHERE, {ACCESS})])
+async def test_another_sites_form_that_stores_something_deletes_no_refresh_token(
+    aiohttp_client: Any, storage: FaultyStorage, headers: dict[str, str], left: set[str]
+) -> None:
+    app, _ = application(stores, storage=storage, anonymous_lifetime=3600)
+    answer = await (await start(aiohttp_client, app)).get("/stores", method="POST", **headers)
+    assert answer.set_cookies.keys() == left
+    assert answer.deleted == left - {ACCESS}
 
 
 async def filled(request: web.Request) -> web.Response:

@@ -32,9 +32,7 @@ def begin_request() -> None:
 def share_notes() -> None:
     """The same for whoever begins no request: what this task does from now on, and tasks that it begins, is of one."""
     notes = _notes.get()
-    if notes is not None and notes.task is None:
-        return
-    if notes is None or notes.task is None or notes.task() is not asyncio.current_task():
+    if notes is None or (notes.task is not None and notes.task() is not asyncio.current_task()):
         _notes.set(_owned())
 
 

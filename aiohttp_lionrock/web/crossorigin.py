@@ -67,9 +67,11 @@ def what_may_reach(request: web.Request, changes: Sequence[CookieChange]) -> Seq
     """
     if request.headers.get("Sec-Fetch-Site") != "cross-site":
         return changes
-    written = [change for change in changes if change.value is not None]
-    if written or not changes or request.method in SAFE_METHODS:
-        return written or changes
+    written = {change.name for change in changes if change.value is not None}
+    if written:  # with them go the former cookies of the same names, which would stand beside them
+        return [change for change in changes if change.name in written]
+    if not changes or request.method in SAFE_METHODS:
+        return changes
     logger.warning("a cross-site request without session cookies logs nobody out: %s %r", request.method, request.path)
     return ()
 

@@ -133,7 +133,7 @@ class Visit:
         cookies = read_cookies(request.headers.getall(hdrs.COOKIE, ()), installation.manager.cookie_names)
         env = None if installation.request_env is None else installation.request_env(request)
         try:
-            if (waited := monotonic() - self.began) < 1:
+            if (waited := monotonic() - self.began) < 1:  # judged in whole seconds; who wraps load is called as ever
                 session = await installation.manager.load(cookies, env)
             else:
                 session = await installation.manager.load(cookies, env, waited=waited)

@@ -151,6 +151,17 @@ async def test_another_sites_form_that_stores_something_deletes_no_refresh_token
     assert answer.deleted == left - {ACCESS}
 
 
+async def test_another_sites_form_that_logs_in_replaces_the_former_cookies_too(
+    aiohttp_client: Any, storage: FaultyStorage
+) -> None:
+    cookie = {"path": "/", "previous_paths": ["/log_in"]}
+    app, _ = application(storage=storage, cookie=cookie)
+    visitor = await start(aiohttp_client, app)
+    answer = await exchange(visitor.server, "/log_in", "Sec-Fetch-Site: cross-site", method="POST")
+    former = [line for line in answer.headers.getall("Set-Cookie") if "Max-Age=0" in line and "Path=/log_in" in line]
+    assert {line.partition("=")[0] for line in former} == BOTH
+
+
 async def filled(request: web.Request) -> web.Response:
     session = await get_session(request)
     session["cart"] = "x" * int(request.query["size"])
